@@ -1,0 +1,1 @@
+//! The words of Modelkeep and the ports between its parts.

@@ -1,1 +1,3 @@
 //! The words of Modelkeep and the ports between its parts.
+
+pub mod sha256;

@@ -1,10 +1,11 @@
 //! Two SHA-256 states fed by one message schedule, on x86-64 with the SHA instructions.
 //!
 //! Packing needs the digest of every file and the digest of the tar layer around it. One SHA-256
-//! stream waits for the latency of `sha256rnds2`, which is twice its throughput, so the rounds of a
-//! second state fit into the gaps; and because both states take the same 64-byte blocks, the schedule
-//! is computed once. Measured on an AMD EPYC (Zen 4): both digests cost 1.00 times one stream, where
-//! two streams cost 2.0 times (`examples/hash_speed.rs`, `docs/decisions/0002-twin-sha256.md`).
+//! stream is bound by the latency of `sha256rnds2`: each waits for the one before it. The rounds of
+//! a second state fit into the gaps; and because both states take the same 64-byte blocks, the
+//! schedule is computed once. Measured on an AMD EPYC (Zen 4): both digests take 1.00 times the time
+//! of one stream, where two streams take 2.0 times (`examples/hash_speed.rs`,
+//! `docs/decisions/0002-twin-sha256.md`).
 //!
 //! This is the only module of the workspace that may hold `unsafe`, and it holds one call: into a
 //! function compiled for instructions that [`Twin::detect`] has found on this processor. Blocks and

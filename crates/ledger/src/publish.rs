@@ -19,12 +19,12 @@ pub struct Draft {
 }
 
 /// What came of publishing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The version is new, or moved where it may.
-    Published(Box<Publication>),
-    /// The version stands with the same content: nothing was changed.
-    Unchanged(Standing),
+    Published,
+    /// The version stood with the same content: nothing was changed.
+    Unchanged,
 }
 
 /// What stands under a name.
@@ -69,14 +69,14 @@ pub fn read(journal: &(impl Journal + ?Sized)) -> Result<History, PublishError> 
     Ok(History::verify(&journal.entries(1)?)?)
 }
 
-/// Publishes a version, exactly once among any number of processes.
+/// Publishes a version, exactly once among any number of processes, and gives what stands then.
 ///
 /// The entry in the history decides: with it the version exists, and the tag that follows is a convenience for
 /// clients that know no histories. Whoever publishes next finishes what a publisher that died in between left.
 ///
 /// # Errors
 /// [`PublishError::Taken`] when the version exists with other content and may not move. Nothing has changed then.
-pub fn publish(journal: &(impl Journal + ?Sized), draft: Draft) -> Result<Outcome, PublishError> {
+pub fn publish(journal: &(impl Journal + ?Sized), draft: Draft) -> Result<(Outcome, Standing), PublishError> {
     let mut transaction = journal.begin()?;
     let mut history = read(&*transaction)?;
     finish_last(&mut *transaction, &history)?;
@@ -105,15 +105,15 @@ pub fn publish(journal: &(impl Journal + ?Sized), draft: Draft) -> Result<Outcom
                 next_free: history.next_free(version),
             });
         }
-        (Verdict::Same, Some(standing)) => return Ok(Outcome::Unchanged(standing)),
+        (Verdict::Same, Some(standing)) => return Ok((Outcome::Unchanged, standing)),
         _ => {}
     }
     transaction.admit(&manifest)?;
+    let root = draft.publish.root.clone();
     let entry = history.publish(version, draft.time, draft.author, draft.publish);
     transaction.append(history.height(), &entry)?;
     transaction.set_tag(version, &manifest)?;
-    let last = history.last().expect("an entry was just added");
-    Ok(Outcome::Published(Box::new(last.clone())))
+    Ok((Outcome::Published, Standing { manifest, root }))
 }
 
 /// Points the tag of the newest entry where the entry says, if its publisher died before that.

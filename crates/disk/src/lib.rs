@@ -1,7 +1,7 @@
 //! Files that are durable, or not there.
 //!
-//! What the store and the model directory share about disks, and nothing about models: [`Buffer`] and [`Writer`]
-//! move large files past the page cache, [`publish`] makes files appear whole and synced, [`Lock`] keeps other
+//! What the store and the model directory share about disks, and nothing about models: [`Buffer`], [`Reader`]
+//! and [`Writer`] move large files past the page cache, [`publish`] makes files appear whole and synced, [`Lock`] keeps other
 //! processes out and dies with its holder, [`Staged`] is a temporary file that the next process can tell from a
 //! live one, and [`Dir`] walks a directory without ever following a symlink.
 //!
@@ -11,8 +11,10 @@
 
 mod buffer;
 mod dir;
+mod direct;
 mod lock;
 pub mod publish;
+mod reader;
 mod staged;
 mod writer;
 
@@ -20,6 +22,7 @@ pub use buffer::{ALIGNMENT, Buffer};
 pub use dir::{Dir, Kind};
 pub use lock::Lock;
 pub use publish::Outcome;
+pub use reader::Reader;
 pub use staged::Staged;
 pub use writer::Writer;
 

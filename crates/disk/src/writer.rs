@@ -4,7 +4,7 @@ use std::{
     os::{fd::AsFd, unix::fs::FileExt},
 };
 
-use crate::ALIGNMENT;
+use crate::{ALIGNMENT, direct};
 
 /// Writes a file at given offsets, past the page cache where the bytes are aligned.
 ///
@@ -30,9 +30,8 @@ impl Writer {
         if size > 0 {
             reserve(file, size)?;
         }
-        let large = size >= 1 << 20;
         Ok(Self {
-            direct: if large { reopen_direct(file) } else { None },
+            direct: direct::reopen(file, size, direct::Access::Write),
             file: file.try_clone()?,
         })
     }
@@ -42,19 +41,17 @@ impl Writer {
     /// # Errors
     /// Whatever the file system says.
     pub fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let aligned =
-            bytes.as_ptr().addr().is_multiple_of(ALIGNMENT) && offset.is_multiple_of(ALIGNMENT as u64);
         let split = match &self.direct {
-            Some(_) if aligned => bytes.len() - bytes.len() % ALIGNMENT,
+            Some(_) if direct::is_aligned(offset, bytes) => bytes.len() - bytes.len() % ALIGNMENT,
             _ => 0,
         };
-        let (direct, buffered) = bytes.split_at(split);
-        if let (Some(file), false) = (&self.direct, direct.is_empty()) {
-            match file.write_all_at(direct, offset) {
+        let (whole, buffered) = bytes.split_at(split);
+        if let (Some(file), false) = (&self.direct, whole.is_empty()) {
+            match file.write_all_at(whole, offset) {
                 // Some file systems let O_DIRECT be set and refuse it here.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                     self.direct = None;
-                    self.file.write_all_at(direct, offset)?;
+                    self.file.write_all_at(whole, offset)?;
                 }
                 result => result?,
             }
@@ -75,21 +72,6 @@ fn reserve(file: &File, size: u64) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn reserve(_: &File, _: u64) -> io::Result<()> {
     Ok(())
-}
-
-/// The same file, opened a second time for direct writes. Through `/proc`, because the file may have been moved.
-#[cfg(target_os = "linux")]
-fn reopen_direct(file: &File) -> Option<File> {
-    use rustix::fs::{Mode, OFlags};
-    use std::os::fd::AsRawFd;
-    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).ok().map(File::from)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn reopen_direct(_: &File) -> Option<File> {
-    None
 }
 
 #[cfg(test)]

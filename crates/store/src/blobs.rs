@@ -1,14 +1,14 @@
 use std::{
     fs::{File, Permissions},
     io::{self, ErrorKind, Read},
-    os::unix::fs::{FileExt, PermissionsExt},
+    os::unix::fs::PermissionsExt,
 };
 
 use modelkeep_core::{
     ByteRange, Descriptor, Digest, Hashed, Hasher,
     content::{Arrival, Error, Expect, Result},
 };
-use modelkeep_disk::{Staged, Writer, publish};
+use modelkeep_disk::{ALIGNMENT, Buffer, Reader, Staged, Writer, publish};
 
 use crate::{keys::Keys, records};
 
@@ -59,7 +59,7 @@ impl Blobs {
             return Err(io()(io::Error::new(ErrorKind::InvalidInput, reason)));
         }
         Ok(Section {
-            file,
+            reader: Reader::new(file, range.length),
             offset: range.offset,
             left: range.length,
         })
@@ -69,7 +69,7 @@ impl Blobs {
     pub(crate) fn check(&self, digest: &Digest) -> Result<u64> {
         let path = self.keys.blob(digest);
         let io = || Error::io(format!("read {}", path.display()));
-        let mut file = match File::open(&path) {
+        let file = match File::open(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(Error::NotFound {
                     what: digest.to_string(),
@@ -78,12 +78,18 @@ impl Blobs {
             }
             file => file.map_err(io())?,
         };
+        let size = file.metadata().map_err(io())?.len();
         let mut hasher = Hasher::new(digest.algorithm());
-        let mut buffer = vec![0; BUFFER];
+        let mut buffer = Buffer::new(BUFFER);
+        let mut reader = Reader::new(file, size);
+        let mut offset = 0;
         loop {
-            match file.read(&mut buffer) {
+            match reader.read_at(offset, &mut buffer) {
                 Ok(0) => break,
-                Ok(length) => hasher.update(&buffer[..length]),
+                Ok(length) => {
+                    hasher.update(&buffer[..length]);
+                    offset += length as u64;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(io()(error)),
             }
@@ -193,18 +199,23 @@ impl Incoming {
 
 /// A run of bytes of a file, which ends with an error if the file ends first.
 pub(crate) struct Section {
-    file: File,
+    reader: Reader,
     offset: u64,
     left: u64,
 }
 
 impl Read for Section {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        if most == 0 {
+        if self.left == 0 || buffer.is_empty() {
             return Ok(0);
         }
-        let length = self.file.read_at(&mut buffer[..most], self.offset)?;
+        // Past the end of the run too, if that makes it a whole number of blocks, which can be read directly.
+        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let most = left
+            .checked_next_multiple_of(ALIGNMENT)
+            .unwrap_or(left)
+            .min(buffer.len());
+        let length = self.reader.read_at(self.offset, &mut buffer[..most])?.min(left);
         if length == 0 {
             return Err(io::Error::new(
                 ErrorKind::UnexpectedEof,

@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    io::Read,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -213,6 +214,26 @@ fn a_large_blob_is_written_in_aligned_pieces() {
     assert_eq!(store.check(hashed.digest()).unwrap(), size);
     let blob = Descriptor::new(media::OCI_LAYER, &hashed);
     assert!(digits.fetch(&blob, size).unwrap() == bytes);
+    // Ranges that end within a block, and that begin there, read in aligned pieces.
+    for (offset, length) in [
+        (0, size),
+        (4096, (2 << 20) + 1),
+        (7, 2 << 20),
+        (1 << 20, size - (1 << 20)),
+    ] {
+        let mut reader = digits.open(&blob, ByteRange { offset, length }).unwrap();
+        let mut found = Vec::new();
+        loop {
+            match reader.read(&mut buffer).unwrap() {
+                0 => break,
+                read => found.extend_from_slice(&buffer[..read]),
+            }
+        }
+        assert!(
+            found == bytes[offset as usize..][..length as usize],
+            "{offset} {length}"
+        );
+    }
     let mode = fs::metadata(blob_path(&home, hashed.digest()))
         .unwrap()
         .permissions()

@@ -11,25 +11,25 @@ use crate::ALIGNMENT;
 /// A direct write costs about a tenth of the processor time of a buffered one, and does not push what others use
 /// out of memory. Where the file system has no direct writes, all of them are buffered.
 #[derive(Debug)]
-pub struct Writer<'a> {
-    file: &'a File,
+pub struct Writer {
+    file: File,
     direct: Option<File>,
 }
 
-impl<'a> Writer<'a> {
+impl Writer {
     /// A writer for `file`, which will have `size` bytes. Room is taken for them now, so that a full disk is
     /// noticed before anything is written.
     ///
     /// # Errors
     /// [`io::ErrorKind::StorageFull`] when there is no room.
-    pub fn new(file: &'a File, size: u64) -> io::Result<Self> {
+    pub fn new(file: &File, size: u64) -> io::Result<Self> {
         if size > 0 {
             reserve(file, size)?;
         }
         let large = size >= 1 << 20;
         Ok(Self {
             direct: if large { reopen_direct(file) } else { None },
-            file,
+            file: file.try_clone()?,
         })
     }
 

@@ -167,7 +167,7 @@ pub trait Sink: Send {
     /// Writes bytes at their place. Every byte is written exactly once.
     ///
     /// A write whose address in memory, offset and length are multiples of 4,096 may go past the page cache, which
-    /// costs a tenth of the processor time; see `modelkeep_disk::Buffer`.
+    /// costs a tenth of the processor time; [`crate::Buffer`] is so aligned.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -233,4 +233,21 @@ pub trait Transaction: Names + Journal {
     /// # Errors
     /// [`Error::Io`].
     fn set_tag(&mut self, tag: &Tag, manifest: &Descriptor) -> Result<()>;
+}
+
+/// Stores small bytes that are at hand, and gives their descriptor.
+///
+/// # Errors
+/// What the target says.
+pub fn put(target: &(impl Target + ?Sized), media_type: &str, bytes: &[u8]) -> Result<Descriptor> {
+    let mut hasher = crate::sha256::Sha256::new();
+    hasher.update(bytes);
+    let hashed = Hashed::from_sha256(hasher);
+    let descriptor = Descriptor::new(media_type, &hashed);
+    if target.need(&descriptor)? != Need::Nothing {
+        let mut sink = target.begin(Expect::Known(&descriptor))?;
+        sink.write(0, bytes)?;
+        sink.commit(&hashed)?;
+    }
+    Ok(descriptor)
 }

@@ -1,7 +1,7 @@
 //! Files that are durable, or not there.
 //!
-//! What the store and the model directory share about disks, and nothing about models: [`Buffer`] and [`Writer`]
-//! move large files past the page cache, [`publish`] makes files appear whole and synced, [`Lock`] keeps other
+//! What the store and the model directory share about disks, and nothing about models: [`Writer`]
+//! moves large files past the page cache, [`publish`] makes files appear whole and synced, [`Lock`] keeps other
 //! processes out and dies with its holder, [`Staged`] is a temporary file that the next process can tell from a
 //! live one, and [`Dir`] walks a directory without ever following a symlink.
 //!
@@ -9,14 +9,12 @@
 
 #![forbid(unsafe_code)]
 
-mod buffer;
 mod dir;
 mod lock;
 pub mod publish;
 mod staged;
 mod writer;
 
-pub use buffer::{ALIGNMENT, Buffer};
 pub use dir::{Dir, Kind};
 pub use lock::Lock;
 pub use publish::Outcome;

@@ -4,7 +4,7 @@ use std::{
     os::{fd::AsFd, unix::fs::FileExt},
 };
 
-use crate::ALIGNMENT;
+use modelkeep_core::ALIGNMENT;
 
 /// Writes a file at given offsets, past the page cache where the bytes are aligned.
 ///
@@ -92,8 +92,9 @@ fn reopen_direct(_: &File) -> Option<File> {
 mod tests {
     use std::io::Read;
 
+    use modelkeep_core::Buffer;
+
     use super::*;
-    use crate::Buffer;
 
     #[test]
     fn aligned_and_ragged_writes_make_one_file() {

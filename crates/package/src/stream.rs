@@ -1,4 +1,4 @@
-use modelkeep_disk::Buffer;
+use modelkeep_core::Buffer;
 
 /// Bytes of one write. A multiple of the alignment, so that every write but the last can be direct.
 pub(crate) const BUFFER: usize = 1 << 20;

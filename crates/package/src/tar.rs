@@ -3,7 +3,7 @@
 //! Every field is fixed but name and size: owner 0 without a name, mode 0644 or 0755, time 0. What ustar cannot say
 //! (names that are long or not ASCII, sizes of 8 GiB and more) stands in a pax header.
 
-use modelkeep_disk::ALIGNMENT;
+use modelkeep_core::ALIGNMENT;
 
 /// Bytes of a tar block.
 pub const BLOCK: u64 = 512;

@@ -18,10 +18,9 @@ use std::{
 };
 
 use modelkeep_core::{
-    Contents, Descriptor, Digest, FileEntry, ModelPath,
+    Buffer, Contents, Descriptor, Digest, FileEntry, ModelPath,
     content::{self, Source},
 };
-use modelkeep_disk::Buffer;
 
 use crate::stream::BUFFER;
 use place::Place;

@@ -6,8 +6,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use modelkeep_core::{Contents, Digest, sha256::Sha256};
-use modelkeep_disk::{Buffer, Dir, Kind};
+use modelkeep_core::{Buffer, Contents, Digest, sha256::Sha256};
+use modelkeep_disk::{Dir, Kind};
 
 use super::{
     Existing, Job, Obstacle, UnpackError, each, io_error,

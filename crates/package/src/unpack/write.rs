@@ -4,8 +4,8 @@ use std::{
     io::{self, Read},
 };
 
-use modelkeep_core::{ByteRange, Hasher, content::Source};
-use modelkeep_disk::{Buffer, Dir, Writer, unique};
+use modelkeep_core::{Buffer, ByteRange, Hasher, content::Source};
+use modelkeep_disk::{Dir, Writer, unique};
 
 use super::{
     Job, UnpackError, io_error,

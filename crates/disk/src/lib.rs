@@ -27,7 +27,8 @@ pub use writer::Writer;
 use std::hash::{BuildHasher, Hasher};
 
 /// Sixteen hexadecimal digits that no other process picks: for names of temporary files, not for secrets.
-pub(crate) fn unique() -> String {
+#[must_use]
+pub fn unique() -> String {
     // The standard library seeds its hash maps from the operating system.
     let random = std::collections::hash_map::RandomState::new()
         .build_hasher()

@@ -3,7 +3,7 @@ use modelkeep_core::{
     content::{self, Journal, Transaction},
 };
 
-use crate::{History, MalformedHistory, Proposed, Publication, Publish, Verdict, judge};
+use crate::{History, MalformedHistory, Proposed, Publish, Verdict, judge};
 
 /// A version that somebody wants to publish. Its manifest and all that it needs are stored.
 #[derive(Clone, Debug)]

@@ -1,0 +1,116 @@
+use std::{
+    fs::File,
+    io,
+    os::{fd::AsFd, unix::fs::FileExt},
+};
+
+use crate::ALIGNMENT;
+
+/// Writes a file at given offsets, past the page cache where the bytes are aligned.
+///
+/// A direct write costs about a tenth of the processor time of a buffered one, and does not push what others use
+/// out of memory. Where the file system has no direct writes, all of them are buffered.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    file: &'a File,
+    direct: Option<File>,
+}
+
+impl<'a> Writer<'a> {
+    /// A writer for `file`, which will have `size` bytes. Room is taken for them now, so that a full disk is
+    /// noticed before anything is written.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::StorageFull`] when there is no room.
+    pub fn new(file: &'a File, size: u64) -> io::Result<Self> {
+        if size > 0 {
+            reserve(file, size)?;
+        }
+        let large = size >= 1 << 20;
+        Ok(Self {
+            direct: if large { reopen_direct(file) } else { None },
+            file,
+        })
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let aligned =
+            bytes.as_ptr().addr().is_multiple_of(ALIGNMENT) && offset.is_multiple_of(ALIGNMENT as u64);
+        let split = match &self.direct {
+            Some(_) if aligned => bytes.len() - bytes.len() % ALIGNMENT,
+            _ => 0,
+        };
+        let (direct, buffered) = bytes.split_at(split);
+        if let (Some(file), false) = (&self.direct, direct.is_empty()) {
+            match file.write_all_at(direct, offset) {
+                // Some file systems let O_DIRECT be set and refuse it here.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    self.direct = None;
+                    self.file.write_all_at(direct, offset)?;
+                }
+                result => result?,
+            }
+        }
+        self.file.write_all_at(buffered, offset + split as u64)
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn reserve(file: &File, size: u64) -> io::Result<()> {
+    use rustix::{fs::FallocateFlags, io::Errno};
+    match rustix::fs::fallocate(file.as_fd(), FallocateFlags::KEEP_SIZE, 0, size) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reserve(_: &File, _: u64) -> io::Result<()> {
+    Ok(())
+}
+
+/// The same file, opened a second time for direct writes. Through `/proc`, because the file may have been moved.
+#[cfg(target_os = "linux")]
+fn reopen_direct(file: &File) -> Option<File> {
+    use rustix::fs::{Mode, OFlags};
+    use std::os::fd::AsRawFd;
+    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).ok().map(File::from)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reopen_direct(_: &File) -> Option<File> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+    use crate::Buffer;
+
+    #[test]
+    fn aligned_and_ragged_writes_make_one_file() {
+        let mut expected = vec![0; (3 << 20) + 4097];
+        for (n, byte) in expected.iter_mut().enumerate() {
+            *byte = (n % 251) as u8;
+        }
+        let mut file = tempfile::tempfile().unwrap();
+        let mut writer = Writer::new(&file, expected.len() as u64).unwrap();
+        let mut buffer = Buffer::new(1 << 20);
+        for (n, piece) in expected.chunks(1 << 20).enumerate() {
+            buffer[..piece.len()].copy_from_slice(piece);
+            writer.write_at((n as u64) << 20, &buffer[..piece.len()]).unwrap();
+        }
+        writer.write_at(5, &expected[5..12]).unwrap();
+        let mut found = Vec::new();
+        file.read_to_end(&mut found).unwrap();
+        assert!(found == expected);
+    }
+}

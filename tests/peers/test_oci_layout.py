@@ -96,6 +96,11 @@ class Tar(PeerTest):
             self.assertEqual(data, on_disk[entry["path"]].read_bytes(), entry["path"])
             self.assertEqual(sha256(data), entry["digest"], entry["path"])
 
+    def test_the_content_root_is_what_sha256sum_makes_of_the_model(self):
+        listing = "LC_ALL=C; export LC_ALL; find * -type f | sort | xargs sha256sum | sha256sum"
+        root = run(["sh", "-c", listing], cwd=self.model).stdout.split()[0]
+        self.assertEqual(self.shown["content_root"], f"sha256:{root}")
+
     def test_every_blob_of_the_layout_has_the_digest_of_its_name(self):
         blobs = list((self.layout / "blobs" / "sha256").iterdir())
         self.assertGreater(len(blobs), 3)

@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 sys.dont_write_bytecode = True
 
-import kept  # noqa: E402  (found through the path above)
+import kept
 
 
 def arguments(description, **counts):

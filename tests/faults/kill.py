@@ -9,7 +9,7 @@ import random
 import signal
 import time
 
-from common import Tally, arguments, binary, check, kept
+from common import Tally, arguments, binary, check
 from kept import MIB, Store, assert_same_tree, disk_use, ended_within, remove, scratch, write_model
 
 SIZES = (160 * MIB, 48 * MIB, 24 * MIB)

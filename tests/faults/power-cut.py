@@ -17,7 +17,7 @@ import sys
 import threading
 from contextlib import ExitStack
 
-from common import Tally, arguments, binary, check, kept
+from common import Tally, arguments, binary, check
 from kept import MIB, Store, assert_same_tree, remove, run, scratch, write_model, write_safetensors
 
 PUSHERS = 3

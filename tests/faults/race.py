@@ -10,7 +10,7 @@ import shutil
 import subprocess
 from fcntl import LOCK_EX, LOCK_UN, flock
 
-from common import Tally, arguments, binary, check, kept
+from common import Tally, arguments, binary, check
 from kept import BINARY, EXIT_EXISTS, MIB, Store, assert_same_tree, remove, scratch, write_model, write_safetensors
 from store_check import check_store
 

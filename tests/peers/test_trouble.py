@@ -1,10 +1,11 @@
-"""A full disk, and Ctrl-C in the middle of a push."""
+"""A full disk, Ctrl-C in the middle of a push, and a byte that changed on the disk."""
 
+import json
 import os
 import signal
 
 from base import PeerTest
-from kept import EXIT_FAILED, MIB, Store, bytes_written, ended_within, run, write_model
+from kept import EXIT_DAMAGED, EXIT_FAILED, MIB, Store, bytes_written, ended_within, run, write_model
 
 
 def free_bytes(directory):
@@ -73,3 +74,28 @@ class Interrupted(PeerTest):
         again = self.store.json("push", model, "big:1.0")
         self.assertEqual(again["outcome"], "published")
         self.store.run("verify", "--all")
+
+
+class Damaged(PeerTest):
+    def test_one_changed_byte_is_found_and_never_pulled(self):
+        model = self.small_model()
+        self.store.run("push", model, "hurt:1.0")
+        weights = max((path for path in self.store.home.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+        os.chmod(weights, 0o600)
+        with open(weights, "r+b") as file:
+            file.seek(weights.stat().st_size // 2)
+            byte = file.read(1)[0]
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte ^ 1]))
+
+        found = self.store.json("verify", "--all", expect=EXIT_DAMAGED)
+        self.assertFalse(found["ok"])
+        self.assertEqual(len(found["problems"]), 1, found)
+        self.assertIn(weights.name, json.dumps(found["problems"]))
+        self.store.run("verify", "hurt:1.0", expect=EXIT_DAMAGED)
+
+        pulled = self.dir / "pulled"
+        refused = self.store.run("pull", "hurt:1.0", "-o", pulled, expect=None)
+        self.assertNotEqual(refused.returncode, 0)
+        for path in (p for p in pulled.rglob("*.safetensors")):
+            self.assertEqual(path.read_bytes(), (model / path.name).read_bytes(), "what is visible is right")

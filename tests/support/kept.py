@@ -18,7 +18,7 @@ BINARY = Path(os.environ.get("MODELKEEP", ROOT / "target" / "release" / "modelke
 VENV_PYTHON = ROOT / "target" / "venv" / "bin" / "python"
 MIB = 1024 * 1024
 
-EXIT_FAILED, EXIT_EXISTS = 1, 4
+EXIT_FAILED, EXIT_EXISTS, EXIT_DAMAGED = 1, 4, 5
 
 
 class Unexpected(AssertionError):

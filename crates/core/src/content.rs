@@ -6,9 +6,13 @@
 //! Whoever moves bytes hashes them, once, and hands the [`Hashed`] result to [`Sink::commit`]; an end never hashes
 //! again what was hashed on the way to it, and never accepts what nobody hashed.
 
+mod arrival;
+
 use std::io::{self, Read};
 
-use crate::{ByteRange, Descriptor, Digest, Hashed, Limits, Mutability, Tag};
+pub use arrival::Arrival;
+
+use crate::{Algorithm, ByteRange, Descriptor, Digest, Hashed, Hasher, Limits, Mutability, Tag};
 
 /// What an end answers.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -149,7 +153,8 @@ pub trait Target: Sync {
     /// What the end can hold.
     fn limits(&self) -> Limits;
 
-    /// What the end still needs of `blob`.
+    /// What the end still needs of `blob`. [`Need::Nothing`] is a promise: the blob is there, durably, for whoever
+    /// reads from this end.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -160,6 +165,23 @@ pub trait Target: Sync {
     /// # Errors
     /// [`Error::Io`].
     fn begin<'a>(&'a self, expect: Expect<'_>) -> Result<Box<dyn Sink + 'a>>;
+
+    /// Writes a small blob whole, unless the end has it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn put(&self, media_type: &str, bytes: &[u8]) -> Result<Descriptor> {
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        hasher.update(bytes);
+        let hashed = hasher.finish();
+        let descriptor = Descriptor::new(media_type, &hashed);
+        if self.need(&descriptor)? != Need::Nothing {
+            let mut sink = self.begin(Expect::Known(&descriptor))?;
+            sink.write(0, bytes)?;
+            sink.commit(&hashed)?;
+        }
+        Ok(descriptor)
+    }
 }
 
 /// A blob being written. Dropping it without a commit leaves nothing.
@@ -167,10 +189,10 @@ pub trait Sink: Send {
     /// Writes bytes at their place. Every byte is written exactly once.
     ///
     /// A write whose address in memory, offset and length are multiples of 4,096 may go past the page cache, which
-    /// costs a tenth of the processor time; see `modelkeep_disk::Buffer`.
+    /// costs a tenth of the processor time; [`crate::Buffer`] is so aligned.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Damaged`] when a byte lies past the end or was written before; [`Error::Io`].
     fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()>;
 
     /// Makes the blob durable and visible. `hashed` is what the caller hashed on the way.
@@ -207,7 +229,7 @@ pub trait Journal: Sync {
     /// or when the process dies.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when the repository does not exist; [`Error::Io`].
+    /// [`Error::NotFound`] when the repository does not exist; [`Error::Io`], also within a change.
     fn begin<'a>(&'a self) -> Result<Box<dyn Transaction + 'a>>;
 }
 
@@ -219,18 +241,20 @@ pub trait Transaction: Names + Journal {
     /// Makes stored bytes a manifest of the repository.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when the manifest, or a blob or manifest that it needs, is not here.
+    /// [`Error::NotFound`] when the manifest, or a blob or manifest that it needs, is not here; what a manifest is
+    /// about (`subject`), and layers that are to be had elsewhere (`urls`), it does not need.
+    /// [`Error::Malformed`] when the bytes are no manifest of that media type.
     fn admit(&mut self, manifest: &Descriptor) -> Result<()>;
 
-    /// Adds the entry at `height`, durably, if there is none.
+    /// Adds the entry at `height`, which must be the one after the last, durably.
     ///
     /// # Errors
-    /// [`Error::Io`], also when the height is taken.
+    /// [`Error::Io`], also when the height is taken or would leave a gap.
     fn append(&mut self, height: u64, entry: &[u8]) -> Result<()>;
 
     /// Points `tag` at a manifest, durably.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::NotFound`] when the repository has no such manifest; [`Error::Io`].
     fn set_tag(&mut self, tag: &Tag, manifest: &Descriptor) -> Result<()>;
 }

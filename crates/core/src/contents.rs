@@ -1,3 +1,5 @@
+//! The contents list of a version, and its content root.
+
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};

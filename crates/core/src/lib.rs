@@ -18,6 +18,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod buffer;
 pub mod content;
 pub mod contents;
 mod descriptor;
@@ -32,6 +33,7 @@ mod range;
 pub mod sha256;
 mod version;
 
+pub use buffer::{ALIGNMENT, Buffer};
 pub use contents::{Contents, FileEntry, MalformedContents};
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Hashed, Hasher, InvalidDigest};

@@ -1,3 +1,5 @@
+//! Manifests, image configs, and the annotations that Modelkeep writes.
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

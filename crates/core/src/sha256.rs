@@ -149,9 +149,7 @@ impl Sha256 {
         for (word, stored) in imported.state.iter_mut().zip(&words[2..10]) {
             *word = u32::from_be_bytes(*stored);
         }
-        let [high, low] = [words[10], words[11]]
-            .map(u32::from_be_bytes)
-            .map(u64::from);
+        let [high, low] = [words[10], words[11]].map(u32::from_be_bytes).map(u64::from);
         imported.length = high << 32 | low;
         imported.tail.copy_from_slice(&bytes[48..]);
 
@@ -159,9 +157,7 @@ impl Sha256 {
         if length > MAX_LENGTH {
             return Err(BadState::Length { length });
         }
-        let unused_is_zero = imported.tail[imported.tail_len()..]
-            .iter()
-            .all(|byte| *byte == 0);
+        let unused_is_zero = imported.tail[imported.tail_len()..].iter().all(|byte| *byte == 0);
         let began_right = length >= BLOCK as u64 || imported.state == INITIAL;
         if !(unused_is_zero && began_right) {
             return Err(BadState::Contradiction { length });
@@ -249,10 +245,7 @@ fn big_endian(words: &[u32; 8]) -> [u8; 32] {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BadState {
     /// Not as long as a state is.
-    #[error(
-        "saved SHA-256 state has {found} bytes instead of {}",
-        Sha256::EXPORT_LEN
-    )]
+    #[error("saved SHA-256 state has {found} bytes instead of {}", Sha256::EXPORT_LEN)]
     Size {
         /// How many bytes were given.
         found: usize,

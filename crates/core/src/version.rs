@@ -127,10 +127,14 @@ impl SemVer {
             .expect("numbers, dots and a parsed suffix make a tag")
     }
 
-    /// Whether this is a pre-release.
+    /// The step that raises the last number that is written: patch for `1.2.3`, minor for `1.2`, major for `1`.
     #[must_use]
-    pub fn is_pre_release(&self) -> bool {
-        self.pre.is_some()
+    pub fn last_number(&self) -> Bump {
+        match (self.minor, self.patch) {
+            (_, Some(_)) => Bump::Patch,
+            (Some(_), None) => Bump::Minor,
+            (None, None) => Bump::Major,
+        }
     }
 
     fn numbers(&self) -> (u64, u64, u64) {

@@ -1,12 +1,16 @@
 use std::{
+    ffi::{OsStr, OsString},
     fs::File,
     io::{self, ErrorKind},
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     path::Path,
 };
 
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, RawMode},
+    fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, RawMode},
     io::Errno,
 };
 
@@ -127,6 +131,44 @@ impl Dir {
         Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())?)
     }
 
+    /// The names in this directory, in no order.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn names(&self) -> io::Result<Vec<OsString>> {
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.fd)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(OsStr::from_bytes(name).to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Whether this is the same directory as `other`, under whatever names they were opened.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn is_same(&self, other: &Self) -> io::Result<bool> {
+        let (a, b) = (rustix::fs::fstat(&self.fd)?, rustix::fs::fstat(&other.fd)?);
+        Ok((a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
+    }
+
+    /// Takes the lock on the directory itself if nobody holds it, and says whether it did. It ends with this value
+    /// and with the process. Where the file system cannot lock a directory (NFS), nobody is kept out.
+    ///
+    /// # Errors
+    /// Whatever else the file system says.
+    pub fn try_lock(&self) -> io::Result<bool> {
+        match rustix::fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) | Err(Errno::BADF | Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Syncs the names in this directory.
     ///
     /// # Errors
@@ -176,5 +218,22 @@ mod tests {
         child.sync().unwrap();
         child.remove("c").unwrap();
         assert_eq!(child.kind("c").unwrap(), None);
+    }
+    #[test]
+    fn a_directory_lists_its_names_and_is_locked_by_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let dir = Dir::open(directory.path()).unwrap();
+        dir.child_or_new("a").unwrap();
+        dir.create_new("b", 0o644).unwrap();
+        let mut names = dir.names().unwrap();
+        names.sort();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!(dir.names().unwrap().len(), 2);
+        let again = dir.child(".").unwrap();
+        assert!(dir.is_same(&again).unwrap() && !dir.is_same(&dir.child("a").unwrap()).unwrap());
+        assert!(dir.try_lock().unwrap());
+        assert!(!again.try_lock().unwrap());
+        drop(dir);
+        assert!(again.try_lock().unwrap());
     }
 }

@@ -61,6 +61,16 @@ impl Staged {
         publish::move_new(&self.path, path)
     }
 
+    /// Syncs the file and moves it to `path`, durably, in the place of what is there.
+    ///
+    /// # Errors
+    /// Whatever the file system says; this one is gone then.
+    pub fn replace(self, path: &Path) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.path, path)?;
+        publish::sync_parent(path)
+    }
+
     /// Removes the staged files in `directory` whose processes have died, and says how many bytes that freed.
     ///
     /// # Errors
@@ -118,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_second_file_of_a_name_is_dropped() {
+    fn the_second_file_of_a_name_is_dropped_unless_it_is_to_replace() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("blob");
         for (content, outcome) in [("a", Outcome::Created), ("b", Outcome::Exists)] {
@@ -127,6 +137,10 @@ mod tests {
             assert_eq!(staged.publish(&path).unwrap(), outcome);
         }
         assert_eq!(fs::read(&path).unwrap(), b"a");
+        let staged = Staged::create(directory.path()).unwrap();
+        fs::write(staged.path(), "c").unwrap();
+        staged.replace(&path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"c");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }

@@ -4,32 +4,37 @@ use std::{
     os::{fd::AsFd, unix::fs::FileExt},
 };
 
-use crate::ALIGNMENT;
+use modelkeep_core::ALIGNMENT;
+
+use crate::direct;
 
 /// Writes a file at given offsets, past the page cache where the bytes are aligned.
 ///
 /// A direct write costs about a tenth of the processor time of a buffered one, and does not push what others use
 /// out of memory. Where the file system has no direct writes, all of them are buffered.
 #[derive(Debug)]
-pub struct Writer<'a> {
-    file: &'a File,
+pub struct Writer {
+    file: File,
     direct: Option<File>,
 }
 
-impl<'a> Writer<'a> {
+impl Writer {
     /// A writer for `file`, which will have `size` bytes. Room is taken for them now, so that a full disk is
     /// noticed before anything is written.
     ///
     /// # Errors
-    /// [`io::ErrorKind::StorageFull`] when there is no room.
-    pub fn new(file: &'a File, size: u64) -> io::Result<Self> {
+    /// [`io::ErrorKind::StorageFull`] when there is no room; [`io::ErrorKind::FileTooLarge`] when no file can be so
+    /// large.
+    pub fn new(file: &File, size: u64) -> io::Result<Self> {
+        if i64::try_from(size).is_err() {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         if size > 0 {
             reserve(file, size)?;
         }
-        let large = size >= 1 << 20;
         Ok(Self {
-            direct: if large { reopen_direct(file) } else { None },
-            file,
+            direct: direct::reopen(file, size, direct::Access::Write),
+            file: file.try_clone()?,
         })
     }
 
@@ -38,19 +43,17 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// Whatever the file system says.
     pub fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let aligned =
-            bytes.as_ptr().addr().is_multiple_of(ALIGNMENT) && offset.is_multiple_of(ALIGNMENT as u64);
         let split = match &self.direct {
-            Some(_) if aligned => bytes.len() - bytes.len() % ALIGNMENT,
+            Some(_) if direct::is_aligned(offset, bytes) => bytes.len() - bytes.len() % ALIGNMENT,
             _ => 0,
         };
-        let (direct, buffered) = bytes.split_at(split);
-        if let (Some(file), false) = (&self.direct, direct.is_empty()) {
-            match file.write_all_at(direct, offset) {
+        let (whole, buffered) = bytes.split_at(split);
+        if let (Some(file), false) = (&self.direct, whole.is_empty()) {
+            match file.write_all_at(whole, offset) {
                 // Some file systems let O_DIRECT be set and refuse it here.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                     self.direct = None;
-                    self.file.write_all_at(direct, offset)?;
+                    self.file.write_all_at(whole, offset)?;
                 }
                 result => result?,
             }
@@ -73,27 +76,13 @@ fn reserve(_: &File, _: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// The same file, opened a second time for direct writes. Through `/proc`, because the file may have been moved.
-#[cfg(target_os = "linux")]
-fn reopen_direct(file: &File) -> Option<File> {
-    use rustix::fs::{Mode, OFlags};
-    use std::os::fd::AsRawFd;
-    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).ok().map(File::from)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn reopen_direct(_: &File) -> Option<File> {
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Read;
 
+    use modelkeep_core::Buffer;
+
     use super::*;
-    use crate::Buffer;
 
     #[test]
     fn aligned_and_ragged_writes_make_one_file() {

@@ -57,12 +57,7 @@ fn published_vectors_come_out() {
         ),
     ];
     for (message, expected) in vectors {
-        assert_eq!(
-            hex(after(message).finish()),
-            expected,
-            "{} bytes",
-            message.len()
-        );
+        assert_eq!(hex(after(message).finish()), expected, "{} bytes", message.len());
     }
 }
 
@@ -72,11 +67,7 @@ fn a_message_of_any_length_has_the_digest_the_sha2_crate_gives() {
     for length in 0..=bytes.len() {
         let hasher = after(&bytes[..length]);
         assert_eq!(hasher.length(), length as u64);
-        assert_eq!(
-            hasher.finish(),
-            reference(&bytes[..length]),
-            "{length} bytes"
-        );
+        assert_eq!(hasher.finish(), reference(&bytes[..length]), "{length} bytes");
     }
 }
 
@@ -230,10 +221,7 @@ fn feeding_two_hashers_equals_feeding_each_at_every_alignment() {
     for offset in 0..64 {
         for apart in [0, 1, 31, 63, 64, 65, 128] {
             for length in [0, 1, 55, 56, 63, 64, 65, 127, 128, 129, 191, 192, 193, 600] {
-                assert_both(
-                    [&first[..offset], &second[..offset + apart]],
-                    &bytes[..length],
-                );
+                assert_both([&first[..offset], &second[..offset + apart]], &bytes[..length]);
             }
         }
     }
@@ -246,10 +234,7 @@ fn feeding_two_hashers_equals_feeding_each_for_long_messages() {
     let bytes = noise.bytes(3 * PIECE + 100);
     for length in [PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, bytes.len()] {
         for before in [[0, 4096], [0, 512], [0, 1], [65, 4097], [40, 4200]] {
-            assert_both(
-                [&first[..before[0]], &second[..before[1]]],
-                &bytes[..length],
-            );
+            assert_both([&first[..before[0]], &second[..before[1]]], &bytes[..length]);
         }
     }
 }

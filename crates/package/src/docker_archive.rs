@@ -68,13 +68,16 @@ pub fn write(
     name.push(".modelkeep-partial");
     let partial = path.with_file_name(name);
     publish::create_directories(&partial).map_err(failed())?;
-    Staged::sweep(&partial).map_err(failed())?;
-    let staged = Staged::create(&partial).map_err(failed())?;
-    plan.write(source, &staged, on_bytes, &failed)?;
-    staged.replace(path).map_err(failed())?;
-    // Not removed while another process writes the same archive.
+    let written = Staged::sweep(&partial)
+        .and_then(|_| Staged::create(&partial))
+        .map_err(failed())
+        .and_then(|staged| {
+            plan.write(source, &staged, on_bytes, &failed)?;
+            staged.replace(path).map_err(failed())
+        });
+    // It stays while another process writes the same archive.
     let _ = fs::remove_dir(&partial);
-    Ok(())
+    written
 }
 
 fn image_manifest(source: &dyn Source, top: &Descriptor) -> Result<Manifest, ArchiveError> {

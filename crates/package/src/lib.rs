@@ -39,7 +39,7 @@ pub mod oci_layout;
 pub mod pack;
 pub mod scan;
 mod stream;
-pub mod tar;
+mod tar;
 pub mod unpack;
 
 #[cfg(test)]

@@ -6,15 +6,15 @@
 use modelkeep_core::ALIGNMENT;
 
 /// Bytes of a tar block.
-pub const BLOCK: u64 = 512;
+pub(crate) const BLOCK: u64 = 512;
 /// The end of an archive: two blocks of zeros.
-pub const END: [u8; 1024] = [0; 1024];
+pub(crate) const END: [u8; 1024] = [0; 1024];
 /// Files from this size on begin at a multiple of [`ALIGNMENT`] in their layer; for smaller ones the padding would
 /// be more than a few percent.
-pub const ALIGN_FROM: u64 = 64 << 10;
+pub(crate) const ALIGN_FROM: u64 = 64 << 10;
 /// Number of the rules by which bytes become layers. It is part of every cache key, so that a change of the rules
 /// never meets layers of the old ones.
-pub const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 const LONGEST_NAME: usize = 100;
 /// The first size that does not fit into the eleven octal digits of ustar.
@@ -23,8 +23,7 @@ const ALIGN: usize = ALIGNMENT;
 const BLOCK_BYTES: usize = BLOCK as usize;
 
 /// The header of a directory; `name` has no slash at its end.
-#[must_use]
-pub fn directory(name: &str) -> Vec<u8> {
+pub(crate) fn directory(name: &str) -> Vec<u8> {
     let name = format!("{name}/");
     let mut head = Vec::new();
     if !fits(&name) {
@@ -38,8 +37,7 @@ pub fn directory(name: &str) -> Vec<u8> {
 ///
 /// Files of [`ALIGN_FROM`] bytes and more get a `comment` record that is as long as it takes to put their first byte
 /// at a multiple of [`ALIGNMENT`].
-#[must_use]
-pub fn file(name: &str, size: u64, offset: u64) -> Vec<u8> {
+pub(crate) fn file(name: &str, size: u64, offset: u64) -> Vec<u8> {
     let mut records = Vec::new();
     if !fits(name) {
         records.extend_from_slice(&record("path", name));
@@ -59,8 +57,7 @@ pub fn file(name: &str, size: u64, offset: u64) -> Vec<u8> {
 }
 
 /// Zeros that fill the last block of a file of `size` bytes.
-#[must_use]
-pub fn tail(size: u64) -> &'static [u8] {
+pub(crate) fn tail(size: u64) -> &'static [u8] {
     let past = size % BLOCK;
     let missing = if past == 0 { 0 } else { BLOCK - past };
     &END[..usize::try_from(missing).expect("less than a block")]

@@ -193,25 +193,41 @@ pub fn unpack(
 ) -> Result<Unpacked, UnpackError> {
     let jobs = check::check(layers, contents, include)?;
     let place = Place::open(destination)?;
-    let existing = match &place {
+    match fill(source, contents, &jobs, &place, destination, options, on_bytes) {
+        Ok(unpacked) => place.finish(destination).map(|()| unpacked),
+        Err(error) => {
+            place.abandon();
+            Err(error)
+        }
+    }
+}
+
+fn fill(
+    source: &dyn Source,
+    contents: &Contents,
+    jobs: &[Job<'_>],
+    place: &Place,
+    destination: &Path,
+    options: &UnpackOptions,
+    on_bytes: &(dyn Fn(u64) + Sync),
+) -> Result<Unpacked, UnpackError> {
+    let existing = match place {
         // What lies there is ours alone.
         Place::New(_) => Existing::Replace,
         Place::Old(_) => options.existing,
     };
     let root = place.dir();
     let workers = options.workers.max(1);
-    survey::clean(&place, contents, existing, destination)?;
-    let missing = survey::missing(root, &jobs, workers, existing, destination, on_bytes)?;
-    let bytes_written = missing.iter().map(|job| job.file.size).sum();
+    survey::clean(place, contents, jobs, existing, destination)?;
+    let missing = survey::missing(root, jobs, workers, existing, destination, on_bytes)?;
     each(workers, &missing, &|job, buffer| {
         write::write(source, job, root, buffer, on_bytes)
     })?;
     write::sync_directories(root, &missing)?;
-    place.finish(destination)?;
     Ok(Unpacked {
         files: jobs.len(),
         bytes: jobs.iter().map(|job| job.file.size).sum(),
-        bytes_written,
+        bytes_written: missing.iter().map(|job| job.file.size).sum(),
         reused_files: jobs.len() - missing.len(),
     })
 }

@@ -96,6 +96,14 @@ impl Place {
         }
     }
 
+    /// Gives the place up. What is whole in it stays for the next time.
+    pub(super) fn abandon(self) {
+        if let Self::New(beside) = &self {
+            // It is removed only when nothing is in it.
+            let _ = fs::remove_dir(beside.parent_path.join(partial_name(&beside.name)));
+        }
+    }
+
     /// Makes the destination appear, durably.
     pub(super) fn finish(self, destination: &Path) -> Result<(), UnpackError> {
         let Self::New(beside) = self else {

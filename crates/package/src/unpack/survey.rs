@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use modelkeep_core::{Buffer, Contents, Digest, sha256::Sha256};
+use modelkeep_core::{Buffer, Contents, Digest, ModelPath, sha256::Sha256};
 use modelkeep_disk::{Dir, Kind};
 
 use super::{
@@ -20,12 +20,17 @@ use crate::scan::PARTIAL_PREFIX;
 pub(super) fn clean(
     place: &Place,
     contents: &Contents,
+    jobs: &[Job<'_>],
     existing: Existing,
     destination: &Path,
 ) -> Result<(), UnpackError> {
-    let files: HashSet<&str> = contents.files().iter().map(|file| file.path.as_str()).collect();
-    let parents = contents.files().iter().flat_map(|file| file.path.parents());
-    let mut directories: BTreeSet<&str> = parents.collect();
+    // A file of the version that was not asked for is nothing to complain about, and nothing to hand out either.
+    let listed: Vec<&ModelPath> = match place {
+        Place::New(_) => jobs.iter().map(|job| &job.file.path).collect(),
+        Place::Old(_) => contents.files().iter().map(|file| &file.path).collect(),
+    };
+    let files: HashSet<&str> = listed.iter().map(|path| path.as_str()).collect();
+    let mut directories: BTreeSet<&str> = listed.iter().flat_map(|path| path.parents()).collect();
     directories.insert("");
     for &directory in &directories {
         let Some(dir) = open(place.dir(), directory, destination)? else {

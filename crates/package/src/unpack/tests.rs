@@ -237,6 +237,69 @@ fn what_a_killed_pull_left_is_used_again() {
 }
 
 #[test]
+fn what_a_killed_pull_left_is_not_handed_out_unasked() {
+    let (version, directory) = small();
+    let partial = directory.path().join(".copy.modelkeep-partial");
+    fs::create_dir_all(partial.join("sub")).unwrap();
+    fs::write(partial.join("a"), "another version's").unwrap();
+    fs::write(partial.join("sub/b"), "sub/b").unwrap();
+    let to = directory.path().join("copy");
+    let include = |path: &ModelPath| path.as_str() == "sub/b";
+    let Version {
+        contents,
+        layers,
+        memory,
+    } = &version;
+    let how = options(Existing::Refuse);
+    let unpacked = unpack(memory, layers, contents, &include, &to, &how, &|_| {}).unwrap();
+    assert_eq!(unpacked.reused_files, 1);
+    assert_eq!(texts(directory.path()), own(&[("copy/sub/b", "sub/b")]));
+}
+
+#[test]
+fn a_pull_that_broke_off_goes_on_where_it_was() {
+    /// Fails from the second blob range on.
+    struct Breaking<'a>(&'a Memory, AtomicU64);
+    impl Source for Breaking<'_> {
+        fn open<'a>(
+            &'a self,
+            blob: &Descriptor,
+            range: modelkeep_core::ByteRange,
+        ) -> content::Result<Box<dyn io::Read + Send + 'a>> {
+            match self.1.fetch_add(1, Ordering::Relaxed) {
+                0 => self.0.open(blob, range),
+                _ => Err(content::Error::io("read")(io::ErrorKind::ConnectionReset.into())),
+            }
+        }
+    }
+    let (version, directory) = small();
+    let to = directory.path().join("copy");
+    let how = UnpackOptions {
+        existing: Existing::Refuse,
+        workers: 1,
+    };
+    for already in 0..3 {
+        let source = Breaking(&version.memory, AtomicU64::new(0));
+        let broken = unpack(
+            &source,
+            &version.layers,
+            &version.contents,
+            EVERYTHING,
+            &to,
+            &how,
+            &|_| {},
+        );
+        if already < 2 {
+            assert!(matches!(broken, Err(UnpackError::Source { .. })));
+            assert!(!to.exists());
+        } else {
+            assert_eq!(broken.unwrap().reused_files, already);
+        }
+    }
+    assert_eq!(texts(&to), own(&SMALL));
+}
+
+#[test]
 fn leftovers_in_an_old_directory_are_removed() {
     let (version, directory) = small();
     fs::write(directory.path().join(".modelkeep-partial-0123456789abcdef"), "s").unwrap();

@@ -70,10 +70,18 @@ pub(crate) struct Init {
     pub(crate) registry: String,
 }
 
+const PUSH_USAGE: &str = "\
+modelkeep push [OPTIONS] [DIR] VERSION
+       modelkeep push [OPTIONS] [DIR] --next STEP";
+
+const PUSH_ARGUMENTS: &str = "\
+DIR is the model directory, by default this one. VERSION is the version to publish, or NAME:VERSION.";
+
 #[derive(Args, Debug)]
+#[command(override_usage = PUSH_USAGE, after_help = PUSH_ARGUMENTS)]
 pub(crate) struct Push {
-    /// The model directory (by default this one), and the version
-    #[arg(value_name = "[DIR] VERSION", num_args = 0..=2, value_hint = ValueHint::DirPath)]
+    // One or two words, and which is which depends on their number: clap has no such usage line.
+    #[arg(hide = true, num_args = 0..=2, value_hint = ValueHint::DirPath)]
     pub(crate) positionals: Vec<String>,
     /// Raise the highest version instead of naming one
     #[arg(long, value_name = "STEP")]

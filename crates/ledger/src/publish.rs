@@ -14,6 +14,8 @@ pub struct Draft {
     pub time: String,
     /// By whom.
     pub author: String,
+    /// The manifests of an index, which become manifests of the repository before it.
+    pub children: Vec<Descriptor>,
     /// What it is.
     pub publish: Publish,
 }
@@ -108,7 +110,9 @@ pub fn publish(journal: &(impl Journal + ?Sized), draft: Draft) -> Result<(Outco
         (Verdict::Same, Some(standing)) => return Ok((Outcome::Unchanged, standing)),
         _ => {}
     }
-    transaction.admit(&manifest)?;
+    for manifest in draft.children.iter().chain([&manifest]) {
+        transaction.admit(manifest)?;
+    }
     let root = draft.publish.root.clone();
     let entry = history.publish(version, draft.time, draft.author, draft.publish);
     transaction.append(history.height(), &entry)?;

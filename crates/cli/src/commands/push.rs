@@ -300,6 +300,14 @@ impl<'a> Job<'a> {
             version: self.version.clone(),
             time: now(),
             author: provenance.author,
+            children: match &image.index {
+                Some(_) => image
+                    .manifests
+                    .iter()
+                    .map(|blob| blob.descriptor.clone())
+                    .collect(),
+                None => Vec::new(),
+            },
             publish: Publish {
                 manifest: image.top().clone(),
                 root: Some(root),
@@ -417,6 +425,10 @@ impl<'a> Job<'a> {
     }
 
     fn remember(&self, plan: &LayerPlan, files: &[Digest], layer: &Digest, begun: SystemTime) {
+        // The cache lies in the store's directory, which a dry run does not make.
+        if self.arguments.dry_run && self.repository.is_none() {
+            return;
+        }
         for (member, digest) in plan.members().iter().zip(files) {
             self.cache.add_file(&self.files[member.file], digest, begun);
         }

@@ -94,7 +94,7 @@ fn versions_and_names_that_break_the_rules_are_refused() {
         2,
         "example.com",
     );
-    refused(&home, &["push", "digits"], 1, "digits");
+    refused(&home, &["push", "digits"], 2, "digits is a directory");
     refused(&home, &["push"], 2, "VERSION");
     refused(&home, &["push", "digits", "1.0", "--next", "minor"], 2, "--next");
     refused(

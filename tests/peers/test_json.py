@@ -67,10 +67,10 @@ class Json(PeerTest):
     def test_pull_says_what_it_wrote_and_what_was_there(self):
         pushed = self.push()
         first = self.store.json("pull", "digits:1.0", "-o", self.dir / "out")
-        self.assertLessEqual({"version", "digest", "directory", "files", "bytes", "bytes_written", "reused_files"}, set(first))
+        self.assertLessEqual({"version", "digest", "directory", "files", "bytes", "bytes_written", "files_reused"}, set(first))
         self.assertEqual((first["digest"], first["files"], first["bytes_written"]), (pushed["digest"], 4, pushed["bytes"]))
         again = self.store.json("pull", "digits:1.0", "-o", self.dir / "out")
-        self.assertEqual((again["bytes_written"], again["reused_files"]), (0, 4))
+        self.assertEqual((again["bytes_written"], again["files_reused"]), (0, 4))
 
     def test_verify_counts_what_it_checked(self):
         self.push()

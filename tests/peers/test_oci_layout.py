@@ -70,7 +70,8 @@ class Tar(PeerTest):
         for layer in self.shown["layers"]:
             with tarfile.open(blob(self.layout, layer["digest"]), "r:") as archive:
                 members = archive.getmembers()
-            self.assertEqual([m.name for m in members], sorted(m.name for m in members), "a fixed order")
+            in_order = sorted(members, key=lambda member: (member.isfile(), member.name.encode()))
+            self.assertEqual([m.name for m in members], [m.name for m in in_order], "directories first, in byte order")
             for member in members:
                 self.assertTrue(member.isfile() or member.isdir(), member.name)
                 self.assertTrue(member.name == "models" or member.name.startswith("models/"), member.name)

@@ -39,16 +39,18 @@ def check_manifest(home, descriptor):
     return digests
 
 
-def check_store(home, repository):
+def check_store(home, repository, others=frozenset()):
     """The versions of a repository and their manifests' digests, {version: digest}.
 
-    Fails when the entries are not one unbroken chain, when a version was published twice, when a tag or
-    a manifest is there that no entry published, or when something that a version needs is missing.
+    Fails when the entries are not one unbroken chain, when a version that may not move was published twice,
+    when a tag or a manifest (but for the digests `others`) is there that no entry published, or when
+    something that a version needs is missing.
     """
     folder = home / "v1" / "repos" / repository
+    moves = json.loads((folder / "_repository").read_bytes())["mutability"] == "MUTABLE"
     names = sorted(path.name for path in (folder / "_history").iterdir())
     check(names == [f"{height:08}" for height in range(1, len(names) + 1)], f"the entries have gaps: {names}")
-    versions, manifests, before, first = {}, set(), None, None
+    versions, published, before, first = {}, {}, None, None
     for height, name in enumerate(names, start=1):
         data = (folder / "_history" / name).read_bytes()
         entry = json.loads(data)
@@ -58,15 +60,23 @@ def check_store(home, repository):
         check(predicate.get("parents", []) == ([before] if before else []), f"entry {name} does not follow the one before it")
         check(predicate.get("history") == first, f"entry {name} belongs to another history")
         check(subject["digest"] == {"sha256": manifest["digest"].removeprefix("sha256:")}, f"entry {name} is about something else")
-        check(version not in versions, f"{version} was published twice")
-        tag = json.loads((folder / "_tags" / version).read_bytes())
-        check(tag["digest"] == manifest["digest"], f"the tag {version} says {tag['digest']}, its entry {manifest['digest']}")
-        manifests |= check_manifest(home, manifest)
-        versions[version] = manifest["digest"]
+        if predicate["op"] == "publish":
+            check(moves or version not in versions, f"{version} was published twice")
+            versions[version] = manifest["digest"]
+            published[manifest["digest"]] = manifest
+        else:
+            check(versions.pop(version, None) == manifest["digest"], f"entry {name} took away what was not there")
         before = sha256(data)
         first = first or before
+    needed = set()
+    for version, digest in versions.items():
+        tag = json.loads((folder / "_tags" / version).read_bytes())
+        check(tag["digest"] == digest, f"the tag {version} says {tag['digest']}, the history {digest}")
+        needed |= check_manifest(home, published[digest])
     tags = {path.name for path in (folder / "_tags").iterdir()}
     check(tags == set(versions), f"tags that nobody published: {sorted(tags - set(versions))}")
     held = {path.name.replace(".", ":") for path in (folder / "_manifests").iterdir()}
-    check(held == manifests, f"manifests that nobody published: {sorted(held - manifests)}")
+    check(needed <= held, f"manifests that are missing: {sorted(needed - held)}")
+    strangers = held - needed - set(published) - others
+    check(not strangers, f"manifests that nobody published: {sorted(strangers)}")
     return versions

@@ -26,4 +26,6 @@
 
 pub mod access;
 pub mod http;
+#[cfg(test)]
+mod testing;
 mod watched;

@@ -7,7 +7,7 @@
 mod body;
 mod chunked;
 mod connection;
-mod date;
+pub(crate) mod date;
 mod head;
 mod inbound;
 mod limits;
@@ -17,7 +17,7 @@ mod rehearsal;
 mod request;
 mod response;
 mod shutdown;
-mod target;
+pub(crate) mod target;
 mod tls;
 mod wire;
 

@@ -1,0 +1,514 @@
+//! Access as requests meet it: text in, answer out.
+
+use super::*;
+use crate::http::{Handler, Limits, Response, Status, rehearse};
+use crate::testing::Scratch;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// Made by `htpasswd -nbB -C 5 ada 'correct horse'`, `htpasswd -nbB -C 4 bob 'se:cret'` and
+/// `echo -n 'battery staple' | argon2 somesalt -id -t 2 -m 12 -p 1 -e`.
+const ACCOUNTS: &str = "# people\n\
+    ada:$2y$05$1bF.w/aELjhd3j5DBve7ferX/yP7Yr6PZsn2NIYh3/k2w85mozEpC\n\n\
+    bob:$2y$04$aMeLCa22D72psV1G8AoiNuv7u9b4/1CY/W7R4eha6Sl5xr2gjFnbm\n\
+    eve:$argon2id$v=19$m=4096,t=2,p=1$c29tZXNhbHQ$U/DCPnOWl4Y+jupiJXlxQjDkqyg4wCg5SXzmeouDT74\n";
+
+/// A server whose `/push`, `/pull`, `/delete` and `/catalog` need that, for repository `team/model`.
+struct Server {
+    access: Access,
+    _files: Scratch,
+}
+
+impl Server {
+    fn new(settings: &str) -> Self {
+        Self::with_accounts(settings, Some(ACCOUNTS))
+    }
+
+    fn with_accounts(settings: &str, accounts: Option<&str>) -> Self {
+        let files = Scratch::new("access");
+        let mut config: AccessConfig = toml::from_str(settings).unwrap();
+        config.htpasswd = accounts.map(|text| write(&files, text));
+        let key = TokenKey::open(&files.path().join("token.key")).unwrap();
+        Self {
+            access: Access::open(config, key).unwrap(),
+            _files: files,
+        }
+    }
+
+    fn ask(&self, request: &str) -> Answer {
+        let raw = rehearse(self, &Limits::default(), request.as_bytes());
+        let text = String::from_utf8(raw).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        Answer {
+            head: head.to_owned(),
+            body: body.to_owned(),
+        }
+    }
+
+    fn get(&self, path: &str, authorization: &str) -> Answer {
+        let field = if authorization.is_empty() {
+            String::new()
+        } else {
+            format!("Authorization: {authorization}\r\n")
+        };
+        self.ask(&format!(
+            "GET {path} HTTP/1.1\r\nHost: models.example:5000\r\n{field}\r\n"
+        ))
+    }
+
+    fn post(&self, form: &str) -> Answer {
+        let length = form.len();
+        self.ask(&format!(
+            "POST /token HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{form}"
+        ))
+    }
+
+    /// A token for these scopes, as docker asks for it.
+    fn token(&self, authorization: &str, scope: &str) -> String {
+        let answer = self.get(
+            &format!("/token?service=modelkeep&scope={scope}"),
+            authorization,
+        );
+        format!("Bearer {}", answer.json()["token"].as_str().unwrap())
+    }
+}
+
+impl Handler for Server {
+    fn handle(&self, request: &mut Request<'_>) -> Response {
+        let name = "team/model";
+        let verdict = match request.path() {
+            "/token" => return self.access.token(request),
+            "/v2/" => self.access.enter(request),
+            "/pull" => self.access.authorize(request, &[Permission::pull(name)]),
+            "/push" => self.access.authorize(request, &[Permission::push(name)]),
+            "/delete" => self.access.authorize(request, &[Permission::delete(name)]),
+            "/catalog" => self.access.authorize(request, &[Permission::CATALOG]),
+            _ => return Response::new(Status::NOT_FOUND),
+        };
+        match verdict {
+            Ok(who) => Response::new(Status::OK).text(who.to_string()),
+            Err(denial) => denial.response(),
+        }
+    }
+}
+
+struct Answer {
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn status(&self) -> u16 {
+        self.head.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    fn challenge(&self) -> &str {
+        self.head
+            .lines()
+            .find_map(|line| line.strip_prefix("WWW-Authenticate: "))
+            .unwrap()
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    fn code(&self) -> String {
+        self.json()["errors"][0]["code"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+}
+
+fn write(files: &Scratch, text: &str) -> PathBuf {
+    let path = files.path().join("htpasswd");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn basic(credentials: &str) -> String {
+    format!("Basic {}", STANDARD.encode(credentials))
+}
+
+#[test]
+fn passwords_of_real_htpasswd_and_argon2_files_are_accepted() {
+    let server = Server::new("");
+    for (credentials, name) in [
+        ("ada:correct horse", "ada"),
+        ("bob:se:cret", "bob"),
+        ("eve:battery staple", "eve"),
+    ] {
+        let answer = server.get("/push", &basic(credentials));
+        assert_eq!((answer.status(), answer.body.as_str()), (200, name));
+    }
+    for credentials in [
+        "ada:Correct horse",
+        "ada:",
+        "bob:se",
+        "eve:battery",
+        "nobody:correct horse",
+        ":",
+    ] {
+        let answer = server.get("/push", &basic(credentials));
+        assert_eq!(
+            (answer.status(), answer.code().as_str()),
+            (401, "UNAUTHORIZED"),
+            "{credentials}"
+        );
+    }
+}
+
+#[test]
+fn accounts_that_cannot_be_checked_safely_are_refused_at_start() {
+    for (text, reason) in [
+        (
+            "eve:$apr1$a1K50PEj$J4Zrp/xKNvPrLO8fnlsb4/",
+            "neither bcrypt",
+        ),
+        ("eve:{SHA}EfatjsUqKYSrqv18O1FlA3hcIHI=", "neither bcrypt"),
+        ("eve:plain", "neither bcrypt"),
+        ("eve", "no colon"),
+        (
+            "*:$2y$05$1bF.w/aELjhd3j5DBve7ferX/yP7Yr6PZsn2NIYh3/k2w85mozEpC",
+            "name",
+        ),
+        (
+            "eve:$2y$31$1bF.w/aELjhd3j5DBve7ferX/yP7Yr6PZsn2NIYh3/k2w85mozEpC",
+            "cost",
+        ),
+        ("eve:$2y$05$short", "malformed bcrypt"),
+        (
+            "eve:$argon2id$v=19$m=1048576,t=2,p=1$c29tZXNhbHQ$IGumfaC5FIaeIawgT3ktVjD61cW6Lo34s9euUTOqwDY",
+            "32 MiB",
+        ),
+        (
+            "eve:$argon2id$v=19$m=4096,t=2,p=1$c29tZXNhbHQ",
+            "without salt or output",
+        ),
+    ] {
+        let files = Scratch::new("accounts");
+        let error = Accounts::read(&write(&files, text))
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.contains("line 1") && error.contains(reason),
+            "{text}: {error}"
+        );
+        assert!(
+            !error.contains("$2y") && !error.contains("$argon2id"),
+            "no hash in {error}"
+        );
+    }
+    let files = Scratch::new("accounts");
+    assert!(matches!(
+        Accounts::read(&write(&files, "# none\n")),
+        Err(AccountsError::Empty { .. })
+    ));
+}
+
+#[test]
+fn the_challenge_says_where_to_get_a_token_and_for_what() {
+    let server = Server::new("");
+    let answer = server.get("/push", "");
+    assert_eq!(answer.status(), 401);
+    assert_eq!(
+        answer.challenge(),
+        "Bearer realm=\"http://models.example:5000/token\",service=\"modelkeep\",\
+         scope=\"repository:team/model:pull,push\""
+    );
+    let answer = server.get("/v2/", "");
+    assert_eq!(
+        answer.challenge(),
+        "Bearer realm=\"http://models.example:5000/token\",service=\"modelkeep\""
+    );
+    let proxied = Server::new("public_url = \"https://models.example/\"");
+    assert!(
+        proxied
+            .get("/v2/", "")
+            .challenge()
+            .contains("realm=\"https://models.example/token\"")
+    );
+    let basic_mode = Server::new("mode = \"basic\"");
+    assert_eq!(
+        basic_mode.get("/push", "").challenge(),
+        "Basic realm=\"modelkeep\",charset=\"UTF-8\""
+    );
+}
+
+#[test]
+fn a_host_that_could_leave_its_quotes_never_reaches_the_challenge() {
+    let server = Server::new("");
+    let answer = server.ask("GET /v2/ HTTP/1.1\r\nHost: a\",x=\"b\r\n\r\n");
+    assert_eq!(answer.status(), 400);
+}
+
+#[test]
+fn a_token_opens_what_it_was_asked_for() {
+    let server = Server::new("");
+    let token = server.token(
+        &basic("ada:correct horse"),
+        "repository:team/model:pull,push",
+    );
+    assert_eq!(server.get("/push", &token).body, "ada");
+    assert_eq!(server.get("/pull", &token).body, "ada");
+    assert_eq!(server.get("/v2/", &token).status(), 200);
+}
+
+#[test]
+fn a_token_that_is_not_enough_is_answered_401_with_what_to_ask_for() {
+    let server = Server::new("");
+    let token = server.token(&basic("ada:correct horse"), "repository:team/model:pull");
+    let answer = server.get("/push", &token);
+    assert_eq!(answer.status(), 401);
+    assert!(
+        answer
+            .challenge()
+            .contains("scope=\"repository:team/model:pull,push\",error=\"insufficient_scope\"")
+    );
+    let answer = server.get("/push", "Bearer nonsense");
+    assert_eq!(answer.status(), 401);
+    assert!(answer.challenge().contains("error=\"invalid_token\""));
+}
+
+#[test]
+fn an_account_that_may_never_do_it_is_answered_403() {
+    let server = Server::new("");
+    let answer = server.get("/delete", &basic("ada:correct horse"));
+    assert_eq!((answer.status(), answer.code().as_str()), (403, "DENIED"));
+    let token = server.token(&basic("ada:correct horse"), "repository:team/model:delete");
+    assert_eq!(server.get("/delete", &token).status(), 403);
+}
+
+#[test]
+fn requested_scopes_are_cut_to_what_the_rules_allow() {
+    let server = Server::new(
+        "[[rule]]\nwho = \"ada\"\nrepositories = \"team/*\"\nactions = [\"pull\", \"push\"]\n\
+         [[rule]]\nwho = \"*\"\nactions = [\"pull\"]\n",
+    );
+    let path = "/token?scope=repository:team/model:pull,push,delete&scope=repository:other:pull,push\
+                &scope=registry:catalog:*";
+    let scopes = |credentials: &str| {
+        let answer = server.get(path, &basic(credentials)).json();
+        let token = answer["token"].as_str().unwrap();
+        server
+            .access
+            .key
+            .read(token, Kind::Access, unix_now())
+            .unwrap()
+            .scopes
+    };
+    assert_eq!(
+        scopes("ada:correct horse"),
+        ["repository:team/model:pull,push", "repository:other:pull"]
+    );
+    assert_eq!(
+        scopes("bob:se:cret"),
+        ["repository:team/model:pull", "repository:other:pull"]
+    );
+}
+
+#[test]
+fn everybody_may_pull_where_the_settings_say_so_and_must_log_in_to_push() {
+    let server = Server::new("anonymous_pull = true");
+    assert_eq!(server.get("/pull", "").body, "anonymous");
+    let token = server.token("", "repository:team/model:pull,push");
+    assert_eq!(server.get("/pull", &token).body, "anonymous");
+    assert_eq!(server.get("/v2/", &token).status(), 200);
+    assert_eq!(
+        server.get("/v2/", "").status(),
+        401,
+        "or clients would never learn how to log in"
+    );
+    for authorization in ["", token.as_str()] {
+        let answer = server.get("/push", authorization);
+        assert_eq!(answer.status(), 401);
+        assert!(
+            answer
+                .challenge()
+                .contains("scope=\"repository:team/model:pull,push\"")
+        );
+    }
+    assert_eq!(
+        Server::new("")
+            .get("/token?scope=repository:team/model:pull", "")
+            .status(),
+        401
+    );
+}
+
+#[test]
+fn a_token_answer_has_what_docker_oras_and_containerd_read() {
+    let server = Server::new("token_seconds = 300");
+    let path = "/token?account=ada&client_id=docker&offline_token=true&service=modelkeep";
+    let answer = server.get(path, &basic("ada:correct horse"));
+    assert!(answer.head.contains("Cache-Control: no-store"));
+    let json = answer.json();
+    assert_eq!(json["token"], json["access_token"]);
+    assert_eq!(json["expires_in"], 300);
+    assert!(json["issued_at"].as_str().unwrap().ends_with('Z'));
+    let refresh = json["refresh_token"].as_str().unwrap();
+    let form = format!(
+        "grant_type=refresh_token&service=modelkeep&client_id=x&scope=repository:team/model:pull,push&refresh_token={refresh}"
+    );
+    let second = server.post(&form).json();
+    assert_eq!(second["refresh_token"], refresh);
+    let token = format!("Bearer {}", second["access_token"].as_str().unwrap());
+    assert_eq!(server.get("/push", &token).body, "ada");
+    assert_eq!(
+        server.get("/push", &format!("Bearer {refresh}")).status(),
+        401,
+        "a refresh token opens nothing itself"
+    );
+    assert!(
+        server
+            .get("/token", &basic("ada:correct horse"))
+            .json()
+            .get("refresh_token")
+            .is_none()
+    );
+}
+
+#[test]
+fn passwords_come_by_form_as_well() {
+    let server = Server::new("");
+    let answer = server.post(
+        "grant_type=password&username=ada&password=correct+horse&access_type=offline\
+         &scope=repository%3Ateam%2Fmodel%3Apull%20repository:b:pull",
+    );
+    let json = answer.json();
+    assert!(json["refresh_token"].is_string());
+    let claims = server
+        .access
+        .key
+        .read(json["token"].as_str().unwrap(), Kind::Access, unix_now())
+        .unwrap();
+    assert_eq!(
+        claims.scopes,
+        ["repository:team/model:pull", "repository:b:pull"]
+    );
+    assert_eq!(
+        server
+            .post("grant_type=password&username=ada&password=wrong")
+            .status(),
+        401
+    );
+    assert_eq!(
+        server
+            .post("grant_type=refresh_token&refresh_token=mk1.a.b")
+            .status(),
+        401
+    );
+    for form in [
+        "",
+        "grant_type=password",
+        "grant_type=magic&username=a&password=b",
+        "grant_type=%zz",
+    ] {
+        assert_eq!(server.post(form).status(), 400, "{form}");
+    }
+    assert_eq!(
+        server
+            .ask("DELETE /token HTTP/1.1\r\nHost: h\r\n\r\n")
+            .status(),
+        405
+    );
+}
+
+#[test]
+fn tokens_end_with_the_password_they_were_got_by() {
+    let mut server = Server::new("");
+    let token = server.token(&basic("ada:correct horse"), "repository:team/model:pull");
+    assert_eq!(server.get("/pull", &token).status(), 200);
+    let other = Server::with_accounts(
+        "",
+        Some(&ACCOUNTS.replace("ada:$2y$05$1bF", "ada:$2y$05$1bG")),
+    );
+    server.access.accounts = Some(
+        Watched::open(
+            vec![other._files.path().join("htpasswd")],
+            CHECK_EVERY,
+            |paths| Accounts::read(&paths[0]),
+        )
+        .unwrap(),
+    );
+    assert_eq!(server.get("/pull", &token).status(), 401);
+}
+
+#[test]
+fn without_accounts_loopback_may_do_everything() {
+    let server = Server::with_accounts("", None);
+    for path in ["/v2/", "/pull", "/push", "/delete", "/catalog"] {
+        assert_eq!(server.get(path, "").body, "local", "{path}");
+        assert_eq!(
+            server.get(path, &basic("any:thing")).body,
+            "local",
+            "{path}"
+        );
+    }
+    assert_eq!(server.get("/token", "").status(), 404);
+}
+
+#[test]
+fn a_web_page_cannot_write_to_a_server_without_accounts() {
+    let server = Server::with_accounts("", None);
+    let ask = |path: &str| {
+        server
+            .ask(&format!(
+                "GET {path} HTTP/1.1\r\nHost: h\r\nOrigin: http://evil\r\n\r\n"
+            ))
+            .status()
+    };
+    assert_eq!(
+        (ask("/push"), ask("/delete"), ask("/pull")),
+        (403, 403, 200)
+    );
+}
+
+#[test]
+fn a_client_that_asks_too_often_is_told_when_to_come_back() {
+    let server = Server::new("rate = { per_second = 1, burst = 2 }");
+    let address = "10.0.0.1".parse().unwrap();
+    assert_eq!(server.access.admit(address), Ok(()));
+    assert_eq!(server.access.admit(address), Ok(()));
+    let denial = server.access.admit(address).unwrap_err();
+    let response = denial.response();
+    assert_eq!(response.status(), Status::TOO_MANY_REQUESTS);
+    assert_eq!(response.get("Retry-After"), Some("1"));
+    let crate::http::ReplyBody::Owned(body) = response.reply_body() else {
+        panic!("no body")
+    };
+    assert!(String::from_utf8_lossy(body).contains("TOOMANYREQUESTS"));
+}
+
+#[test]
+fn contradictory_settings_are_refused_at_start() {
+    let open = |settings: &str| {
+        let files = Scratch::new("settings");
+        let key = TokenKey::open(&files.path().join("token.key")).unwrap();
+        Access::open(toml::from_str(settings).unwrap(), key).err()
+    };
+    assert!(matches!(
+        open("rule = [{ who = \"ada\", actions = [\"pull\"] }]"),
+        Some(AccessError::RulesWithoutAccounts)
+    ));
+    assert!(matches!(
+        open("public_url = \"models.example\""),
+        Some(AccessError::PublicUrl(_))
+    ));
+    assert!(matches!(
+        open("public_url = \"https://a\\\"b\""),
+        Some(AccessError::PublicUrl(_))
+    ));
+    assert!(matches!(
+        open("service = \"a\\\"b\""),
+        Some(AccessError::Service(_))
+    ));
+    assert!(matches!(
+        open("htpasswd = \"/nowhere/at/all\""),
+        Some(AccessError::Accounts(AccountsError::Read { .. }))
+    ));
+}

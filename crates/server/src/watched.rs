@@ -72,3 +72,36 @@ fn stamp(paths: &[PathBuf]) -> Stamp {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Scratch;
+
+    #[test]
+    fn a_changed_file_is_loaded_and_one_that_cannot_be_loaded_changes_nothing() {
+        let files = Scratch::new("watched");
+        let path = files.path().join("number");
+        std::fs::write(&path, "1").unwrap();
+        let watched = Watched::open(vec![path.clone()], Duration::ZERO, |paths| {
+            let text = std::fs::read_to_string(&paths[0]).map_err(|error| error.to_string())?;
+            text.parse::<u32>().map_err(|error| error.to_string())
+        })
+        .unwrap();
+        assert_eq!(watched.get(), (Arc::new(1), None));
+        std::fs::write(&path, "22").unwrap();
+        assert_eq!(watched.get(), (Arc::new(22), None));
+        std::fs::write(&path, "none").unwrap();
+        let (value, failure) = watched.get();
+        assert!(*value == 22 && failure.is_some());
+        assert_eq!(
+            watched.get(),
+            (Arc::new(22), None),
+            "the failure is told once"
+        );
+        std::fs::remove_file(&path).unwrap();
+        assert!(watched.get().1.is_some());
+        std::fs::write(&path, "333").unwrap();
+        assert_eq!(watched.get(), (Arc::new(333), None));
+    }
+}

@@ -103,3 +103,6 @@ pub struct Answered<'a> {
     /// Why the answer was cut short, if it was.
     pub error: Option<&'a io::Error>,
 }
+
+#[cfg(test)]
+mod tests;

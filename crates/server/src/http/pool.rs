@@ -359,14 +359,18 @@ impl Shared {
 
 /// Says "later" without waiting for the peer in any way.
 fn turn_away(stream: &TcpStream) {
-    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\
-        Content-Type: application/json\r\nContent-Length: 85\r\n\r\n\
-        {\"errors\":[{\"code\":\"TOOMANYREQUESTS\",\"message\":\"all connections are in use, try later\"}]}";
+    const BODY: &str = "{\"errors\":[{\"code\":\"TOOMANYREQUESTS\",\
+        \"message\":\"all connections are in use, try later\"}]}";
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{BODY}",
+        BODY.len()
+    );
     let mut stream = stream;
     let mut scratch = [0; 4096];
-    // What has arrived is read so that closing does not reset; whatever fails, the peer is told by the close.
+    // What has arrived is read so that closing does not reset; whatever fails, the close tells the peer.
     let _ = stream.set_nonblocking(true);
-    let _ = stream.write(ANSWER);
+    let _ = stream.write(answer.as_bytes());
     let _ = stream.shutdown(Direction::Write);
     let _ = stream.read(&mut scratch);
 }

@@ -1,0 +1,8 @@
+//! The server on real sockets.
+
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod connections;
+#[cfg(test)]
+mod tls;

@@ -1,11 +1,13 @@
 //! A value made from files, made anew when they change.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 type Load<T, E> = Box<dyn Fn(&[PathBuf]) -> Result<T, E> + Send + Sync>;
-type Stamp = Vec<Option<(SystemTime, u64)>>;
+/// When a file changed, its length and its inode; `None` where there is none.
+type Stamp = Vec<Option<(SystemTime, u64, u64)>>;
 
 /// The value and when its files were last looked at.
 pub(crate) struct Watched<T, E> {
@@ -68,7 +70,7 @@ fn stamp(paths: &[PathBuf]) -> Stamp {
         .iter()
         .map(|path| {
             let metadata = std::fs::metadata(path).ok()?;
-            Some((metadata.modified().ok()?, metadata.len()))
+            Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
         })
         .collect()
 }

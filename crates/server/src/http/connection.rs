@@ -5,7 +5,7 @@ use super::head::{Framing, Head, Method, Refusal};
 use super::inbound::{Inbound, NoHead};
 use super::limits::Limits;
 use super::outbound::{After, Outbound};
-use super::pool::Phase;
+use super::phase::Phase;
 use super::request::Request;
 use super::response::{Response, Status};
 use super::wire::Wire;

@@ -2,7 +2,7 @@
 
 use super::head::{Refusal, Scan};
 use super::limits::Limits;
-use super::pool::Phase;
+use super::phase::Phase;
 use super::response::Status;
 use super::wire::Wire;
 use std::io::{self, IoSliceMut, Read};
@@ -129,6 +129,7 @@ impl Inbound {
             // Some clients end a body with a line end that belongs to nothing (RFC 9112 section 2.2).
             while self.buffered().starts_with(b"\r\n") {
                 self.consume(2);
+                scan = Scan::default();
             }
             if let Some(length) = scan.find(self.buffered())? {
                 return if length <= limits.head_bytes {

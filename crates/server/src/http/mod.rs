@@ -12,6 +12,7 @@ mod head;
 mod inbound;
 mod limits;
 mod outbound;
+mod phase;
 mod pool;
 mod rehearsal;
 mod request;

@@ -2,6 +2,7 @@
 
 use super::connection::{self, Context};
 use super::limits::Limits;
+use super::phase::Phase;
 use super::shutdown::Shutdown;
 use super::tls::{self, TlsFiles};
 use super::wire::{Socket, Wire};
@@ -10,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown as Direction, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,8 @@ pub struct Served {
 }
 
 /// Serves connections of `listener` until `shutdown` is triggered and the requests in flight are
-/// answered, or their time is over. `std`'s [`TcpListener::bind`] sets `SO_REUSEADDR` and takes port 0.
+/// answered, or their time is over. `SIGPIPE` must be ignored, as Rust programs do unless they change
+/// it. `std`'s [`TcpListener::bind`] sets `SO_REUSEADDR` and takes port 0.
 ///
 /// # Errors
 /// When the listener itself cannot be used. A failing connection is told to the handler's
@@ -92,65 +94,6 @@ fn is_passing(error: &io::Error) -> bool {
         error.kind(),
         WouldBlock | Interrupted | ConnectionAborted | ConnectionReset
     )
-}
-
-const IDLE: u8 = 0;
-const BUSY: u8 = 1;
-const REAPED: u8 = 2;
-
-/// Whether a connection waits for a request, so that it may be closed without loss.
-#[derive(Debug)]
-pub(crate) struct Phase {
-    state: AtomicU8,
-    /// Milliseconds since `epoch`.
-    since: AtomicU64,
-    epoch: Instant,
-    shutdown: Shutdown,
-}
-
-impl Phase {
-    pub(crate) fn new(epoch: Instant, shutdown: Shutdown) -> Self {
-        let phase = Self {
-            state: AtomicU8::new(IDLE),
-            since: AtomicU64::new(0),
-            epoch,
-            shutdown,
-        };
-        phase.since.store(phase.now(), Ordering::Relaxed);
-        phase
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// The connection waits from now on. `false`: it must not, the server stops.
-    pub(crate) fn rest(&self) -> bool {
-        self.since.store(self.now(), Ordering::Relaxed);
-        // A connection that was taken away stays so.
-        let _ = self
-            .state
-            .compare_exchange(BUSY, IDLE, Ordering::SeqCst, Ordering::SeqCst);
-        // After the store: either this sees the stop, or the stop sees the idle connection.
-        !self.must_stop()
-    }
-
-    /// A request begins. `false`: the connection was taken away meanwhile.
-    pub(crate) fn work(&self) -> bool {
-        self.state
-            .compare_exchange(IDLE, BUSY, Ordering::SeqCst, Ordering::SeqCst)
-            .is_ok()
-    }
-
-    fn reap(&self) -> bool {
-        self.state
-            .compare_exchange(IDLE, REAPED, Ordering::SeqCst, Ordering::SeqCst)
-            .is_ok()
-    }
-
-    pub(crate) fn must_stop(&self) -> bool {
-        self.shutdown.is_triggered()
-    }
 }
 
 struct Live {
@@ -243,7 +186,8 @@ impl Pool {
                     },
                 );
                 drop(shared);
-                self.converse(stream, remote, &phase);
+                // The handler's panics are caught nearer; one in its observer must not leak the connection.
+                let _ = catch_unwind(AssertUnwindSafe(|| self.converse(stream, remote, &phase)));
                 shared = self.lock();
                 shared.live.remove(&id);
                 continue;
@@ -341,8 +285,7 @@ impl Shared {
         let mut idle: Vec<_> = self
             .live
             .iter()
-            .filter(|(_, live)| live.phase.state.load(Ordering::SeqCst) == IDLE)
-            .map(|(id, live)| (live.phase.since.load(Ordering::Relaxed), *id))
+            .filter_map(|(id, live)| Some((live.phase.idle_since()?, *id)))
             .collect();
         idle.sort_unstable();
         for (_, id) in idle {

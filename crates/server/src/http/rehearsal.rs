@@ -2,7 +2,7 @@
 
 use super::connection::{self, Context};
 use super::limits::Limits;
-use super::pool::Phase;
+use super::phase::Phase;
 use super::request::Request;
 use super::response::{Response, Status};
 use super::shutdown::Shutdown;

@@ -5,4 +5,6 @@ mod common;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod tls;

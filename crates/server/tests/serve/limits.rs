@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-const SOON: Duration = Duration::from_millis(60);
+const SOON: Duration = Duration::from_millis(250);
 
 #[test]
 fn a_head_that_arrives_too_slowly_is_answered_408() {

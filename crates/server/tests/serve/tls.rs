@@ -135,7 +135,7 @@ fn what_is_not_tls_is_closed_and_reported() {
 fn a_handshake_that_stops_is_closed_in_time() {
     let certificate = Certificate::new("stop");
     let limits = Limits {
-        head: std::time::Duration::from_millis(60),
+        head: std::time::Duration::from_millis(250),
         ..Limits::default()
     };
     let server = Running::start_with(limits, Some(certificate.open().unwrap()), |_| {

@@ -5,7 +5,7 @@
 //! [`access::Access`] whether it may go on, and give back a [`http::Response`].
 //!
 //! Everything blocks, with one thread per connection from a bounded pool, so that a stored file
-//! leaves by `sendfile` and a request costs two system calls; `docs/decisions/0003-own-http-loop.md`
+//! leaves by `sendfile` and a request costs two system calls; `docs/decisions/0005-own-http-loop.md`
 //! has the reasons and the figures.
 //!
 //! ```

@@ -62,12 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let served = serve(&listener, tls, handler, &limits, &shutdown)?;
     println!("connections {}", served.connections);
     let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or("")
-        .split_whitespace()
-        .collect();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
     println!("clock ticks: user {} system {}", fields[11], fields[12]);
     Ok(())
 }

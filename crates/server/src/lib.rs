@@ -26,6 +26,4 @@
 
 pub mod access;
 pub mod http;
-#[cfg(test)]
-mod testing;
 mod watched;

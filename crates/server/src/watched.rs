@@ -78,11 +78,10 @@ fn stamp(paths: &[PathBuf]) -> Stamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Scratch;
 
     #[test]
     fn a_changed_file_is_loaded_and_one_that_cannot_be_loaded_changes_nothing() {
-        let files = Scratch::new("watched");
+        let files = tempfile::tempdir().unwrap();
         let path = files.path().join("number");
         std::fs::write(&path, "1").unwrap();
         let watched = Watched::open(vec![path.clone()], Duration::ZERO, |paths| {
@@ -96,11 +95,7 @@ mod tests {
         std::fs::write(&path, "none").unwrap();
         let (value, failure) = watched.get();
         assert!(*value == 22 && failure.is_some());
-        assert_eq!(
-            watched.get(),
-            (Arc::new(22), None),
-            "the failure is told once"
-        );
+        assert_eq!(watched.get(), (Arc::new(22), None), "the failure is told once");
         std::fs::remove_file(&path).unwrap();
         assert!(watched.get().1.is_some());
         std::fs::write(&path, "333").unwrap();

@@ -30,12 +30,10 @@ impl Denial {
     /// The answer, with the spec's error code.
     pub fn response(&self) -> Response {
         match self {
-            Self::Unauthenticated { challenge } => Response::error(
-                Status::UNAUTHORIZED,
-                "UNAUTHORIZED",
-                "authentication required",
-            )
-            .field("WWW-Authenticate", challenge),
+            Self::Unauthenticated { challenge } => {
+                Response::error(Status::UNAUTHORIZED, "UNAUTHORIZED", "authentication required")
+                    .field("WWW-Authenticate", challenge)
+            }
             Self::Forbidden { who } => {
                 let message = format!("{who} may not do this here");
                 Response::error(Status::FORBIDDEN, "DENIED", &message)
@@ -52,12 +50,7 @@ impl Denial {
 
 impl Access {
     /// A 401 that tells the client where to get a token for `scopes`, or to send its password.
-    pub(super) fn challenge(
-        &self,
-        request: &Request<'_>,
-        scopes: &[Scope],
-        error: Option<&str>,
-    ) -> Denial {
+    pub(super) fn challenge(&self, request: &Request<'_>, scopes: &[Scope], error: Option<&str>) -> Denial {
         let service = &self.config.service;
         let realm = match self.config.mode {
             Mode::Basic => None,

@@ -8,9 +8,9 @@ use super::scope::{self, Scope};
 use super::secret::Secret;
 use super::token::{Claims, Kind};
 use super::{Access, unix_now};
-use crate::http::date::rfc3339;
 use crate::http::target;
 use crate::http::{BodyFault, Method, Request, Response, Status};
+use jiff::Timestamp;
 use serde_json::json;
 
 /// A form with its longest refresh token and all scopes is far smaller.
@@ -37,12 +37,8 @@ impl Access {
             Method::Get | Method::Head => from_query(request),
             Method::Post => from_form(request),
             _ => {
-                return Response::error(
-                    Status::METHOD_NOT_ALLOWED,
-                    "UNSUPPORTED",
-                    "GET or POST only",
-                )
-                .field("Allow", "GET, POST");
+                return Response::error(Status::METHOD_NOT_ALLOWED, "UNSUPPORTED", "GET or POST only")
+                    .field("Allow", "GET, POST");
             }
         };
         asked
@@ -62,13 +58,11 @@ impl Access {
         let (who, old_refresh) = match asked.proof {
             Proof::None if self.rules.anonymous_may_something() => (Who::Anonymous, None),
             Proof::None => return Err(unauthorized()),
-            Proof::Password(name, password) => {
-                match self.passwords.check(&accounts, &name, &password) {
-                    Checked::Right => (Who::Account(name), None),
-                    Checked::Wrong => return Err(unauthorized()),
-                    Checked::Busy => return Err(Denial::TooManyRequests { seconds: 1 }.response()),
-                }
-            }
+            Proof::Password(name, password) => match self.passwords.check(&accounts, &name, &password) {
+                Checked::Right => (Who::Account(name), None),
+                Checked::Wrong => return Err(unauthorized()),
+                Checked::Busy => return Err(Denial::TooManyRequests { seconds: 1 }.response()),
+            },
             Proof::Refresh(token) => {
                 let bearer = self.bearer(&accounts, token.expose(), Kind::Refresh);
                 let (who, _) = bearer.ok_or_else(unauthorized)?;
@@ -106,8 +100,8 @@ impl Access {
             "issued_at": rfc3339(issued),
         });
         if asked.wants_refresh && access.account.is_some() {
-            let refresh = old_refresh
-                .map_or_else(|| self.refresh_token(access), |old| old.expose().to_owned());
+            let refresh =
+                old_refresh.map_or_else(|| self.refresh_token(access), |old| old.expose().to_owned());
             answer["refresh_token"] = refresh.into();
         }
         Ok(Response::new(Status::OK)
@@ -133,6 +127,13 @@ impl Access {
     }
 }
 
+fn rfc3339(second: u64) -> String {
+    let time = i64::try_from(second)
+        .ok()
+        .and_then(|second| Timestamp::from_second(second).ok());
+    time.unwrap_or_default().to_string()
+}
+
 fn bad(message: &str) -> Response {
     Response::error(Status::BAD_REQUEST, "UNSUPPORTED", message)
 }
@@ -152,9 +153,7 @@ fn from_query(request: &Request<'_>) -> Result<Asked, Response> {
     };
     for (name, value) in request.query() {
         match &*name {
-            "scope" => asked
-                .scopes
-                .extend(value.split_whitespace().map(str::to_owned)),
+            "scope" => asked.scopes.extend(value.split_whitespace().map(str::to_owned)),
             "offline_token" => asked.wants_refresh = value == "true",
             _ => {}
         }

@@ -111,10 +111,7 @@ impl Access {
 
     /// Calls `hook` when a changed file of accounts cannot be used; the accounts before it stay.
     #[must_use]
-    pub fn on_reload_failure(
-        mut self,
-        hook: impl Fn(&AccountsError) + Send + Sync + 'static,
-    ) -> Self {
+    pub fn on_reload_failure(mut self, hook: impl Fn(&AccountsError) + Send + Sync + 'static) -> Self {
         self.on_reload_failure = Some(Box::new(hook));
         self
     }
@@ -140,11 +137,7 @@ impl Access {
     ///
     /// # Errors
     /// The [`Denial`] to answer with.
-    pub fn authorize(
-        &self,
-        request: &Request<'_>,
-        permissions: &[Permission<'_>],
-    ) -> Result<Who, Denial> {
+    pub fn authorize(&self, request: &Request<'_>, permissions: &[Permission<'_>]) -> Result<Who, Denial> {
         let (who, granted) = self.identify(request)?;
         if who == Who::Local {
             return local(request, permissions);
@@ -157,8 +150,7 @@ impl Access {
             (Who::Anonymous, false, _) => Err(challenge(None)),
             (_, false, _) => Err(Denial::Forbidden { who }),
             (_, true, Some(scopes)) => {
-                let granted =
-                    |needed: &Permission<'_>| scopes.iter().any(|scope| scope.grants(*needed));
+                let granted = |needed: &Permission<'_>| scopes.iter().any(|scope| scope.grants(*needed));
                 if permissions.iter().all(granted) {
                     Ok(who)
                 } else {
@@ -194,13 +186,11 @@ impl Access {
         };
         match Credentials::of(request) {
             Credentials::None => Ok((Who::Anonymous, None)),
-            Credentials::Basic(name, password) => {
-                match self.passwords.check(&accounts, &name, &password) {
-                    Checked::Right => Ok((Who::Account(name), None)),
-                    Checked::Wrong => Err(self.challenge(request, &[], None)),
-                    Checked::Busy => Err(Denial::TooManyRequests { seconds: 1 }),
-                }
-            }
+            Credentials::Basic(name, password) => match self.passwords.check(&accounts, &name, &password) {
+                Checked::Right => Ok((Who::Account(name), None)),
+                Checked::Wrong => Err(self.challenge(request, &[], None)),
+                Checked::Busy => Err(Denial::TooManyRequests { seconds: 1 }),
+            },
             Credentials::Bearer(token) => self
                 .bearer(&accounts, token.expose(), Kind::Access)
                 .ok_or_else(|| self.challenge(request, &[], Some("invalid_token"))),
@@ -208,12 +198,7 @@ impl Access {
         }
     }
 
-    fn bearer(
-        &self,
-        accounts: &Accounts,
-        token: &str,
-        kind: Kind,
-    ) -> Option<(Who, Option<Vec<Scope>>)> {
+    fn bearer(&self, accounts: &Accounts, token: &str, kind: Kind) -> Option<(Who, Option<Vec<Scope>>)> {
         let claims = self.key.read(token, kind, unix_now()).ok()?;
         let who = match claims.account {
             None => Who::Anonymous,
@@ -255,9 +240,7 @@ fn local(request: &Request<'_>, permissions: &[Permission<'_>]) -> Result<Who, D
         .any(|permission| matches!(permission.action, Action::Push | Action::Delete));
     let from_page = writes && request.header("origin").is_some();
     if from_page || !request.remote().ip().to_canonical().is_loopback() {
-        return Err(Denial::Forbidden {
-            who: Who::Anonymous,
-        });
+        return Err(Denial::Forbidden { who: Who::Anonymous });
     }
     Ok(Who::Local)
 }

@@ -94,17 +94,11 @@ impl Passwords {
             state
                 .verified
                 .retain(|_, (_, since)| since.elapsed() < REMEMBERED);
-            state
-                .verified
-                .insert(name.to_owned(), (tag, Instant::now()));
+            state.verified.insert(name.to_owned(), (tag, Instant::now()));
         }
         drop(state);
         self.freed.notify_all();
-        if right {
-            Checked::Right
-        } else {
-            Checked::Wrong
-        }
+        if right { Checked::Right } else { Checked::Wrong }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -115,12 +109,11 @@ impl Passwords {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Scratch;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn accounts() -> Accounts {
-        let files = Scratch::new("passwords");
+        let files = tempfile::tempdir().unwrap();
         let path = files.path().join("htpasswd");
         let hash = "$2y$05$1bF.w/aELjhd3j5DBve7ferX/yP7Yr6PZsn2NIYh3/k2w85mozEpC";
         std::fs::write(&path, format!("ada:{hash}\n")).unwrap();
@@ -143,9 +136,7 @@ mod tests {
         let (accounts, right) = (accounts(), Secret::new("right"));
         std::thread::scope(|scope| {
             for _ in 0..50 {
-                scope.spawn(|| {
-                    assert_eq!(passwords.check(&accounts, "ada", &right), Checked::Right)
-                });
+                scope.spawn(|| assert_eq!(passwords.check(&accounts, "ada", &right), Checked::Right));
             }
         });
         assert_eq!(count.load(Ordering::SeqCst), 1);

@@ -42,9 +42,7 @@ impl Scope {
     /// Less than was asked for, as far as the rules have it. `None`: nothing is left.
     pub(crate) fn cut(self, who: &Who, rules: &Rules) -> Option<Self> {
         match self {
-            Self::Catalog => rules
-                .allow(who, Permission::CATALOG)
-                .then_some(Self::Catalog),
+            Self::Catalog => rules.allow(who, Permission::CATALOG).then_some(Self::Catalog),
             Self::Repository { name, mut actions } => {
                 actions.retain(|action| {
                     rules.allow(

@@ -60,9 +60,7 @@ impl TokenKey {
                 });
             }
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Self::create(path).map_err(io)?
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(path).map_err(io)?,
             Err(error) => return Err(io(error)),
         }
         let text = fs::read_to_string(path).map_err(io)?;
@@ -91,8 +89,7 @@ impl TokenKey {
                 linked => linked,
             }
         })();
-        fs::remove_file(&aside)
-            .or_else(|error| if written.is_err() { Ok(()) } else { Err(error) })?;
+        fs::remove_file(&aside).or_else(|error| if written.is_err() { Ok(()) } else { Err(error) })?;
         written
     }
 
@@ -115,9 +112,7 @@ impl TokenKey {
             return Err(TokenFault::Invalid);
         }
         let (prefix, claims) = text.split_once('.').ok_or(TokenFault::Invalid)?;
-        let claims = URL_SAFE_NO_PAD
-            .decode(claims)
-            .map_err(|_| TokenFault::Invalid)?;
+        let claims = URL_SAFE_NO_PAD.decode(claims).map_err(|_| TokenFault::Invalid)?;
         let claims: Claims = serde_json::from_slice(&claims).map_err(|_| TokenFault::Invalid)?;
         if prefix != PREFIX || claims.kind != kind {
             return Err(TokenFault::Invalid);
@@ -210,14 +205,8 @@ mod tests {
         let key = TokenKey([7; 32]);
         let token = key.sign(&claims());
         assert_eq!(key.read(&token, Kind::Access, 199), Ok(claims()));
-        assert_eq!(
-            key.read(&token, Kind::Access, 200),
-            Err(TokenFault::Expired)
-        );
-        assert_eq!(
-            key.read(&token, Kind::Refresh, 199),
-            Err(TokenFault::Invalid)
-        );
+        assert_eq!(key.read(&token, Kind::Access, 200), Err(TokenFault::Expired));
+        assert_eq!(key.read(&token, Kind::Refresh, 199), Err(TokenFault::Invalid));
     }
 
     #[test]
@@ -238,31 +227,22 @@ mod tests {
             bytes[at] = if bytes[at] == b'A' { b'Q' } else { b'A' };
             let changed = String::from_utf8(bytes).unwrap();
             assert!(key.read(&changed, Kind::Access, 150).is_err(), "byte {at}");
-            assert!(
-                key.read(&token[..at], Kind::Access, 150).is_err(),
-                "cut at {at}"
-            );
+            assert!(key.read(&token[..at], Kind::Access, 150).is_err(), "cut at {at}");
         }
     }
 
     #[test]
     fn processes_that_start_together_get_one_key() {
-        let directory = crate::testing::Scratch::new("key");
+        let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token.key");
         let keys: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8)
                 .map(|_| scope.spawn(|| TokenKey::open(&path).unwrap().0))
                 .collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap())
-                .collect()
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert!(keys.iter().all(|key| *key == keys[0]));
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(
             fs::read_dir(directory.path()).unwrap().count(),
             1,
@@ -272,18 +252,12 @@ mod tests {
 
     #[test]
     fn a_key_that_others_can_read_or_that_is_none_is_refused() {
-        let directory = crate::testing::Scratch::new("bad-key");
+        let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token.key");
         fs::write(&path, "short\n").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(matches!(
-            TokenKey::open(&path),
-            Err(KeyError::Malformed { .. })
-        ));
+        assert!(matches!(TokenKey::open(&path), Err(KeyError::Malformed { .. })));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(
-            TokenKey::open(&path),
-            Err(KeyError::Exposed { .. })
-        ));
+        assert!(matches!(TokenKey::open(&path), Err(KeyError::Exposed { .. })));
     }
 }

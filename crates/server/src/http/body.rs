@@ -189,12 +189,7 @@ impl<'c> Body<'c> {
     }
 
     /// Reads up to `left` bytes that are known to belong to the body.
-    fn read_piece(
-        &mut self,
-        out: &mut [u8],
-        left: u64,
-        rest: fn(u64) -> Left,
-    ) -> io::Result<usize> {
+    fn read_piece(&mut self, out: &mut [u8], left: u64, rest: fn(u64) -> Left) -> io::Result<usize> {
         let want = out.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let read = match self.left {
             Left::Chunk(_) => self.inbound.read_and_ahead(&mut out[..want]),
@@ -258,11 +253,7 @@ impl Read for Body<'_> {
             match self.left {
                 Left::Sized(left) => {
                     let rest = |left| {
-                        if left == 0 {
-                            Left::Done
-                        } else {
-                            Left::Sized(left)
-                        }
+                        if left == 0 { Left::Done } else { Left::Sized(left) }
                     };
                     return self.read_piece(out, left, rest);
                 }

@@ -43,11 +43,7 @@ pub(crate) fn skip_trailers(inbound: &mut Inbound) -> Result<(), LineFault> {
 }
 
 /// Reads one line of at most `most` bytes, its CR LF included, and what `read` makes of it.
-fn take_line<T>(
-    inbound: &mut Inbound,
-    most: usize,
-    read: impl FnOnce(&str) -> T,
-) -> Result<T, LineFault> {
+fn take_line<T>(inbound: &mut Inbound, most: usize, read: impl FnOnce(&str) -> T) -> Result<T, LineFault> {
     let mut seen = 0;
     loop {
         let bytes = inbound.buffered();
@@ -79,10 +75,7 @@ fn take_line<T>(
 /// Hexadecimal digits, then nothing or an extension that begins with `;`.
 fn parse_size(line: &str) -> Option<u64> {
     let digits = line.split(';').next()?;
-    if digits.is_empty()
-        || digits.len() > 16
-        || !digits.bytes().all(|byte| byte.is_ascii_hexdigit())
-    {
+    if digits.is_empty() || digits.len() > 16 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
     u64::from_str_radix(digits, 16).ok()

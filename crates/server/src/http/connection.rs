@@ -54,23 +54,16 @@ fn next_request(
     head.parse(&inbound.buffered()[..length])?;
     inbound.consume(length);
     match head.framing() {
-        Framing::Sized(length) if length > context.limits.body_bytes => {
-            Err(NoHead::Refused(Refusal {
-                status: Status::CONTENT_TOO_LARGE,
-                reason: "the request body is too large",
-            }))
-        }
+        Framing::Sized(length) if length > context.limits.body_bytes => Err(NoHead::Refused(Refusal {
+            status: Status::CONTENT_TOO_LARGE,
+            reason: "the request body is too large",
+        })),
         _ => Ok(()),
     }
 }
 
 /// Answers one request. `false`: the connection is over.
-fn exchange(
-    inbound: &mut Inbound,
-    outbound: &mut Outbound,
-    head: &Head,
-    context: &Context<'_>,
-) -> bool {
+fn exchange(inbound: &mut Inbound, outbound: &mut Outbound, head: &Head, context: &Context<'_>) -> bool {
     let Context {
         handler,
         limits,
@@ -92,15 +85,9 @@ fn exchange(
         Response::error(Status::INTERNAL_ERROR, "UNKNOWN", "internal error").closing()
     });
     let mut body = request.body;
-    let again = head.keep_alive()
-        && !response.closes()
-        && !phase.must_stop()
-        && body.may_finish(limits.drain_bytes);
-    let after = if again {
-        After::KeepAlive
-    } else {
-        After::Close
-    };
+    let again =
+        head.keep_alive() && !response.closes() && !phase.must_stop() && body.may_finish(limits.drain_bytes);
+    let after = if again { After::KeepAlive } else { After::Close };
     let with_body = head.method() != Method::Head;
     let sent = outbound.send(body.wire(), limits, &response, with_body, after);
     handler.observe(&Event::Answered(Answered {
@@ -140,13 +127,7 @@ fn refuse(inbound: &mut Inbound, outbound: &mut Outbound, context: &Context<'_>,
         "UNSUPPORTED"
     };
     let response = Response::error(status, code, reason);
-    let sent = outbound.send(
-        inbound.wire(),
-        context.limits,
-        &response,
-        true,
-        After::Close,
-    );
+    let sent = outbound.send(inbound.wire(), context.limits, &response, true, After::Close);
     if sent.result.is_ok() {
         linger(inbound, context.limits);
     }

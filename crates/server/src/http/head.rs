@@ -129,9 +129,7 @@ impl Head {
             Ok(_) => return Err(Refusal::bad("malformed request head")),
             Err(error) => return Err(refusal(error)),
         }
-        let (Some(method), Some(sent), Some(minor)) =
-            (request.method, request.path, request.version)
-        else {
+        let (Some(method), Some(sent), Some(minor)) = (request.method, request.path, request.version) else {
             return Err(Refusal::bad("malformed request line"));
         };
         let base = self.bytes.as_ptr() as usize;
@@ -149,8 +147,7 @@ impl Head {
             0..0
         };
         for field in request.headers.iter() {
-            self.fields
-                .push((span(field.name.as_bytes()), span(field.value)));
+            self.fields.push((span(field.name.as_bytes()), span(field.value)));
         }
         self.target = target_span;
         self.check(minor)
@@ -206,15 +203,10 @@ impl Head {
     }
 
     /// The values of every field of this name, in order.
-    pub(crate) fn values<'h, 'n>(
-        &'h self,
-        name: &'n str,
-    ) -> impl Iterator<Item = &'h [u8]> + use<'h, 'n> {
+    pub(crate) fn values<'h, 'n>(&'h self, name: &'n str) -> impl Iterator<Item = &'h [u8]> + use<'h, 'n> {
         self.fields
             .iter()
-            .filter(move |(field, _)| {
-                self.bytes[field.clone()].eq_ignore_ascii_case(name.as_bytes())
-            })
+            .filter(move |(field, _)| self.bytes[field.clone()].eq_ignore_ascii_case(name.as_bytes()))
             .map(|(_, value)| &self.bytes[value.clone()])
     }
 
@@ -310,16 +302,7 @@ mod tests {
     #[test]
     fn lengths_are_plain_decimals() {
         assert_eq!(decimal(b"18446744073709551615"), Some(u64::MAX));
-        for wrong in [
-            "",
-            "+1",
-            "-1",
-            " 1",
-            "1 ",
-            "0x1",
-            "1,1",
-            "18446744073709551616",
-        ] {
+        for wrong in ["", "+1", "-1", " 1", "1 ", "0x1", "1,1", "18446744073709551616"] {
             assert_eq!(decimal(wrong.as_bytes()), None, "{wrong:?}");
         }
     }

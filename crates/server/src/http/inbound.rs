@@ -53,10 +53,7 @@ impl Inbound {
     }
 
     pub(crate) fn consume(&mut self, bytes: usize) {
-        debug_assert!(
-            bytes <= self.end - self.start,
-            "only buffered bytes are consumed"
-        );
+        debug_assert!(bytes <= self.end - self.start, "only buffered bytes are consumed");
         self.start += bytes;
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -69,8 +66,7 @@ impl Inbound {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
             if self.end == self.buffer.len() {
-                self.buffer
-                    .resize((self.end * 2).min(most.max(self.end + 1)), 0);
+                self.buffer.resize((self.end * 2).min(most.max(self.end + 1)), 0);
             }
         }
         let received = retry(|| self.wire.read(&mut self.buffer[self.end..]))?;
@@ -93,8 +89,7 @@ impl Inbound {
             return Ok(taken);
         }
         let (wire, buffer) = (&mut self.wire, &mut self.buffer);
-        let received =
-            retry(|| wire.read_vectored(&mut [IoSliceMut::new(out), IoSliceMut::new(buffer)]))?;
+        let received = retry(|| wire.read_vectored(&mut [IoSliceMut::new(out), IoSliceMut::new(buffer)]))?;
         let direct = received.min(out.len());
         (self.start, self.end) = (0, received - direct);
         Ok(direct)
@@ -117,11 +112,8 @@ impl Inbound {
         let mut scan = Scan::default();
         let mut begun = !self.buffered().is_empty();
         // A connection's first head is on the clock at once: a handshake may have used some of it.
-        self.wire.allow_reads(if first || begun {
-            limits.head
-        } else {
-            limits.idle
-        });
+        self.wire
+            .allow_reads(if first || begun { limits.head } else { limits.idle });
         if !begun && !phase.rest() {
             return Err(NoHead::Reaped);
         }

@@ -7,7 +7,7 @@
 mod body;
 mod chunked;
 mod connection;
-pub(crate) mod date;
+mod date;
 mod head;
 mod inbound;
 mod limits;

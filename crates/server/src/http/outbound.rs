@@ -66,10 +66,7 @@ impl Outbound {
         let mut line = |text: std::fmt::Arguments<'_>| {
             out.write_fmt(text).expect("writing to memory cannot fail");
         };
-        line(format_args!(
-            "HTTP/1.1 {status}\r\nDate: {}\r\n",
-            self.date.now()
-        ));
+        line(format_args!("HTTP/1.1 {status}\r\nDate: {}\r\n", self.date.now()));
         if !status.is_bodiless() || response.reply_body().length() > 0 {
             line(format_args!(
                 "Content-Length: {}\r\n",
@@ -83,32 +80,19 @@ impl Outbound {
         out.extend_from_slice(b"\r\n");
     }
 
-    fn send_body(
-        &mut self,
-        wire: &mut dyn Wire,
-        body: &ReplyBody,
-        meter: &mut Meter,
-    ) -> io::Result<()> {
+    fn send_body(&mut self, wire: &mut dyn Wire, body: &ReplyBody, meter: &mut Meter) -> io::Result<()> {
         match body {
             ReplyBody::Empty | ReplyBody::HeadOf(_) => self.flush(wire, meter),
             ReplyBody::Owned(bytes) => self.send_bytes(wire, bytes, meter),
             ReplyBody::Shared(bytes) => self.send_bytes(wire, bytes, meter),
-            ReplyBody::File {
-                file,
-                offset,
-                length,
-            } if *length <= SMALL => {
+            ReplyBody::File { file, offset, length } if *length <= SMALL => {
                 let head = self.buffer.len();
                 let length = usize::try_from(*length).expect("a small length fits in memory");
                 self.buffer.resize(head + length, 0);
                 file.read_exact_at(&mut self.buffer[head..], *offset)?;
                 self.flush(wire, meter)
             }
-            ReplyBody::File {
-                file,
-                offset,
-                length,
-            } => {
+            ReplyBody::File { file, offset, length } => {
                 let piece = Piece {
                     file,
                     offset: *offset,
@@ -119,12 +103,7 @@ impl Outbound {
         }
     }
 
-    fn send_bytes(
-        &mut self,
-        wire: &mut dyn Wire,
-        bytes: &[u8],
-        meter: &mut Meter,
-    ) -> io::Result<()> {
+    fn send_bytes(&mut self, wire: &mut dyn Wire, bytes: &[u8], meter: &mut Meter) -> io::Result<()> {
         if bytes.len() as u64 <= SMALL {
             self.buffer.extend_from_slice(bytes);
             return self.flush(wire, meter);

@@ -137,9 +137,7 @@ impl Pool {
 
     fn admit(self: &Arc<Self>, stream: TcpStream, remote: SocketAddr) {
         let mut shared = self.lock();
-        if shared.live.len() + shared.queue.len() >= self.limits.connections
-            && !shared.reap_longest_idle()
-        {
+        if shared.live.len() + shared.queue.len() >= self.limits.connections && !shared.reap_longest_idle() {
             drop(shared);
             self.handler.observe(&Event::Full { remote });
             if self.tls.is_none() {

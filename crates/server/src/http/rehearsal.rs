@@ -23,11 +23,7 @@ pub fn rehearse(handler: &dyn Handler, limits: &Limits, input: &[u8]) -> Vec<u8>
 }
 
 /// As [`rehearse`], each read giving no more than the rest of one piece.
-pub(crate) fn rehearse_in_pieces(
-    handler: &dyn Handler,
-    limits: &Limits,
-    pieces: &[&[u8]],
-) -> Vec<u8> {
+pub(crate) fn rehearse_in_pieces(handler: &dyn Handler, limits: &Limits, pieces: &[&[u8]]) -> Vec<u8> {
     let output = Rc::new(RefCell::new(Vec::new()));
     let mut input: Vec<Vec<u8>> = pieces.iter().map(|piece| piece.to_vec()).collect();
     input.reverse();
@@ -59,9 +55,9 @@ pub fn fuzz_head(bytes: &[u8]) {
             let parts = request.segments().count() + request.query().count();
             match request.body.read_all(1024 * 1024) {
                 Ok(body) => Response::new(Status::OK).text(format!("{parts} {}", body.len())),
-                Err(error) => Response::new(
-                    BodyFault::of(&error).map_or(Status::BAD_REQUEST, BodyFault::status),
-                ),
+                Err(error) => {
+                    Response::new(BodyFault::of(&error).map_or(Status::BAD_REQUEST, BodyFault::status))
+                }
             }
         }
     }

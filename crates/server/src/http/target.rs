@@ -116,12 +116,7 @@ mod tests {
         let all: Vec<_> = all.iter().map(|(k, v)| (k.as_ref(), v.as_ref())).collect();
         assert_eq!(
             all,
-            [
-                ("tag", "a"),
-                ("tag", "b c"),
-                ("mount", "sha256:ab"),
-                ("flag", "")
-            ]
+            [("tag", "a"), ("tag", "b c"), ("mount", "sha256:ab"), ("flag", "")]
         );
     }
 }

@@ -92,10 +92,7 @@ impl Socket {
         })
     }
 
-    fn within_budget(
-        &mut self,
-        read: impl FnOnce(&TcpStream) -> io::Result<usize>,
-    ) -> io::Result<usize> {
+    fn within_budget(&mut self, read: impl FnOnce(&TcpStream) -> io::Result<usize>) -> io::Result<usize> {
         if self.budget.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
@@ -207,11 +204,7 @@ pub(crate) fn copy_file<W: Write + ?Sized>(
 }
 
 /// Writes all of `parts`, in one call where the system takes it, and notices a stalled peer.
-pub(crate) fn write_parts(
-    wire: &mut dyn Wire,
-    parts: [&[u8]; 2],
-    meter: &mut Meter,
-) -> io::Result<()> {
+pub(crate) fn write_parts(wire: &mut dyn Wire, parts: [&[u8]; 2], meter: &mut Meter) -> io::Result<()> {
     let [mut first, mut second] = parts;
     while !first.is_empty() || !second.is_empty() {
         let written = if second.is_empty() {

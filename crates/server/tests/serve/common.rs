@@ -3,7 +3,6 @@
 use modelkeep_server::http::{
     Event, Handler, Limits, Request, Response, Served, Shutdown, Status, TlsFiles, serve,
 };
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -149,17 +148,4 @@ impl Client {
 
 pub(crate) fn hello(_: &mut Request<'_>) -> Response {
     Response::new(Status::OK).text("hello".to_owned())
-}
-
-/// A file that has no name.
-pub(crate) fn anonymous_file(name: &str) -> File {
-    let path = std::env::temp_dir().join(format!("modelkeep-{name}-{}", std::process::id()));
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(&path)
-        .unwrap();
-    std::fs::remove_file(path).unwrap();
-    file
 }

@@ -1,6 +1,6 @@
 //! Connections, and the bodies that go through them.
 
-use crate::common::{Running, anonymous_file, hello};
+use crate::common::{Running, hello};
 use modelkeep_server::http::{Limits, ReplyBody, Response, Status};
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
@@ -36,7 +36,7 @@ fn sixty_four_connections_are_served_at_once() {
 fn a_sparse_file_of_more_than_a_gibibyte_arrives_whole() {
     const LENGTH: u64 = (1 << 30) + 12_345;
     const MARK: &[u8] = b"sentinel";
-    let file = anonymous_file("sparse");
+    let file = tempfile::tempfile().unwrap();
     file.set_len(LENGTH).unwrap();
     let marks = [0, 65_536, (1 << 30) - 3, LENGTH - 8];
     for at in marks {
@@ -53,10 +53,7 @@ fn a_sparse_file_of_more_than_a_gibibyte_arrives_whole() {
     });
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert_eq!(
-        client.receive_head(),
-        (200, usize::try_from(LENGTH).unwrap())
-    );
+    assert_eq!(client.receive_head(), (200, usize::try_from(LENGTH).unwrap()));
     let mut at = 0;
     let (mut block, zeros) = (vec![0; 1 << 20], vec![0; 1 << 20]);
     let mut skip = |client: &mut crate::common::Client, to: u64| {
@@ -81,7 +78,7 @@ fn a_sparse_file_of_more_than_a_gibibyte_arrives_whole() {
 
 #[test]
 fn a_piece_of_a_file_arrives_as_that_piece() {
-    let file = anonymous_file("piece");
+    let file = tempfile::tempfile().unwrap();
     let content: Vec<u8> = (0..300_000u32).flat_map(u32::to_le_bytes).collect();
     file.write_all_at(&content, 0).unwrap();
     let shared = Arc::new(file);
@@ -105,10 +102,7 @@ fn a_piece_of_a_file_arrives_as_that_piece() {
     ] {
         let (status, body) = client.get(&format!("/?offset={offset}&length={length}"));
         assert_eq!(status, 206);
-        assert!(
-            body == content[offset..offset + length],
-            "{offset} {length}"
-        );
+        assert!(body == content[offset..offset + length], "{offset} {length}");
     }
 }
 
@@ -120,18 +114,13 @@ fn a_large_chunked_body_arrives_as_it_was_sent() {
         loop {
             let filled = request.body.fill(&mut block).unwrap();
             total += filled;
-            sum += block[..filled]
-                .iter()
-                .map(|byte| u64::from(*byte))
-                .sum::<u64>();
+            sum += block[..filled].iter().map(|byte| u64::from(*byte)).sum::<u64>();
             if filled < block.len() {
                 return Response::new(Status::OK).text(format!("{total} {sum}"));
             }
         }
     });
-    let content: Vec<u8> = (0..3_000_000u32)
-        .map(|index| (index * 7 % 251) as u8)
-        .collect();
+    let content: Vec<u8> = (0..3_000_000u32).map(|index| (index * 7 % 251) as u8).collect();
     let sum: u64 = content.iter().map(|byte| u64::from(*byte)).sum();
     for size in [997, 32_768, 500_000] {
         let mut client = server.connect();
@@ -183,7 +172,7 @@ fn a_panic_ends_its_connection_and_not_the_server() {
 
 #[test]
 fn a_closed_connection_in_the_middle_of_an_answer_harms_nobody() {
-    let file = anonymous_file("closed");
+    let file = tempfile::tempfile().unwrap();
     file.set_len(1 << 28).unwrap();
     let shared = Arc::new(file);
     let server = Running::start(Limits::default(), move |request| match request.path() {

@@ -1,6 +1,6 @@
 //! Slow clients, full servers, and the end.
 
-use crate::common::{PATIENCE, Running, anonymous_file, hello};
+use crate::common::{PATIENCE, Running, hello};
 use modelkeep_server::http::{BodyFault, Limits, ReplyBody, Response, Status};
 use std::io::ErrorKind;
 use std::sync::mpsc::channel;
@@ -36,11 +36,7 @@ fn dripping_bytes_do_not_stretch_a_heads_time() {
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\nHost: h\r\nX: ");
     // The client's own read timeout is the pace of the drip; the answer ends it.
-    client
-        .reader
-        .get_mut()
-        .set_read_timeout(Some(SOON / 6))
-        .unwrap();
+    client.reader.get_mut().set_read_timeout(Some(SOON / 6)).unwrap();
     let mut byte = [0];
     let mut drops = 0;
     loop {
@@ -99,7 +95,7 @@ fn a_body_that_stalls_is_a_fault_and_ends_the_connection() {
 
 #[test]
 fn a_client_that_does_not_read_is_cut_off() {
-    let file = anonymous_file("unread");
+    let file = tempfile::tempfile().unwrap();
     file.set_len(1 << 30).unwrap();
     let shared = Arc::new(file);
     let server = Running::start(

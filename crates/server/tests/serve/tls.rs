@@ -6,22 +6,21 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use tempfile::TempDir;
 
 struct Certificate {
-    directory: PathBuf,
+    directory: TempDir,
     der: rustls::pki_types::CertificateDer<'static>,
 }
 
 impl Certificate {
-    fn new(name: &str) -> Self {
-        let directory =
-            std::env::temp_dir().join(format!("modelkeep-tls-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        std::fs::write(directory.join("cert.pem"), made.cert.pem()).unwrap();
-        std::fs::write(directory.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        std::fs::write(directory.path().join("cert.pem"), made.cert.pem()).unwrap();
+        std::fs::write(directory.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
         Self {
             directory,
             der: made.cert.der().clone(),
@@ -30,8 +29,8 @@ impl Certificate {
 
     fn open(&self) -> Result<TlsFiles, TlsError> {
         TlsFiles::open(
-            &self.directory.join("cert.pem"),
-            &self.directory.join("key.pem"),
+            &self.directory.path().join("cert.pem"),
+            &self.directory.path().join("key.pem"),
         )
     }
 
@@ -53,12 +52,6 @@ impl Certificate {
     }
 }
 
-impl Drop for Certificate {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
-
 fn file_of(path: &Path, length: usize) -> (Arc<std::fs::File>, Vec<u8>) {
     let content: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
     std::fs::write(path, &content).unwrap();
@@ -67,8 +60,8 @@ fn file_of(path: &Path, length: usize) -> (Arc<std::fs::File>, Vec<u8>) {
 
 #[test]
 fn requests_and_files_go_through_tls() {
-    let certificate = Certificate::new("files");
-    let (file, content) = file_of(&certificate.directory.join("file"), 3_000_000);
+    let certificate = Certificate::new();
+    let (file, content) = file_of(&certificate.directory.path().join("file"), 3_000_000);
     let length = content.len() as u64;
     let server = Running::start_with(
         Limits::default(),
@@ -113,7 +106,7 @@ fn requests_and_files_go_through_tls() {
 
 #[test]
 fn what_is_not_tls_is_closed_and_reported() {
-    let certificate = Certificate::new("plain");
+    let certificate = Certificate::new();
     let server = Running::start_with(Limits::default(), Some(certificate.open().unwrap()), |_| {
         Response::new(Status::OK)
     });
@@ -125,15 +118,12 @@ fn what_is_not_tls_is_closed_and_reported() {
     client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
     let mut answer = Vec::new();
     client.read_to_end(&mut answer).unwrap();
-    assert!(
-        answer.starts_with(b"HTTP/1.1 200 OK\r\n"),
-        "others are served"
-    );
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "others are served");
 }
 
 #[test]
 fn a_handshake_that_stops_is_closed_in_time() {
-    let certificate = Certificate::new("stop");
+    let certificate = Certificate::new();
     let limits = Limits {
         head: std::time::Duration::from_millis(250),
         ..Limits::default()
@@ -149,11 +139,11 @@ fn a_handshake_that_stops_is_closed_in_time() {
 
 #[test]
 fn files_that_are_no_certificate_are_refused_at_start() {
-    let certificate = Certificate::new("wrong");
-    let other = Certificate::new("wrong-other");
-    let path = |name: &str| certificate.directory.join(name);
+    let certificate = Certificate::new();
+    let other = Certificate::new();
+    let path = |name: &str| certificate.directory.path().join(name);
     assert!(matches!(
-        TlsFiles::open(&path("cert.pem"), &other.directory.join("key.pem")),
+        TlsFiles::open(&path("cert.pem"), &other.directory.path().join("key.pem")),
         Err(TlsError::Unusable { .. })
     ));
     assert!(matches!(

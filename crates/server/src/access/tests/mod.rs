@@ -4,11 +4,11 @@ mod tokens;
 
 use super::*;
 use crate::http::{Handler, Limits, Response, Status, rehearse};
-use crate::testing::Scratch;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use std::path::PathBuf;
+use tempfile::TempDir;
 
 /// Made by `htpasswd -nbB -C 5 ada 'correct horse'`, `htpasswd -nbB -C 4 bob 'se:cret'` and
 /// `echo -n 'battery staple' | argon2 somesalt -id -t 2 -m 12 -p 1 -e`.
@@ -20,7 +20,7 @@ const ACCOUNTS: &str = "# people\n\
 /// A server whose `/push`, `/pull`, `/delete` and `/catalog` need that, for repository `team/model`.
 struct Server {
     access: Access,
-    _files: Scratch,
+    _files: TempDir,
 }
 
 impl Server {
@@ -29,7 +29,7 @@ impl Server {
     }
 
     fn with_accounts(settings: &str, accounts: Option<&str>) -> Self {
-        let files = Scratch::new("access");
+        let files = tempfile::tempdir().unwrap();
         let mut config: AccessConfig = toml::from_str(settings).unwrap();
         config.htpasswd = accounts.map(|text| write(&files, text));
         let key = TokenKey::open(&files.path().join("token.key")).unwrap();
@@ -69,10 +69,7 @@ impl Server {
 
     /// A token for these scopes, as docker asks for it.
     fn token(&self, authorization: &str, scope: &str) -> String {
-        let answer = self.get(
-            &format!("/token?service=modelkeep&scope={scope}"),
-            authorization,
-        );
+        let answer = self.get(&format!("/token?service=modelkeep&scope={scope}"), authorization);
         format!("Bearer {}", answer.json()["token"].as_str().unwrap())
     }
 }
@@ -118,14 +115,11 @@ impl Answer {
     }
 
     fn code(&self) -> String {
-        self.json()["errors"][0]["code"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        self.json()["errors"][0]["code"].as_str().unwrap().to_owned()
     }
 }
 
-fn write(files: &Scratch, text: &str) -> PathBuf {
+fn write(files: &TempDir, text: &str) -> PathBuf {
     let path = files.path().join("htpasswd");
     std::fs::write(&path, text).unwrap();
     path
@@ -166,10 +160,7 @@ fn passwords_of_real_htpasswd_and_argon2_files_are_accepted() {
 #[test]
 fn accounts_that_cannot_be_checked_safely_are_refused_at_start() {
     for (text, reason) in [
-        (
-            "eve:$apr1$a1K50PEj$J4Zrp/xKNvPrLO8fnlsb4/",
-            "neither bcrypt",
-        ),
+        ("eve:$apr1$a1K50PEj$J4Zrp/xKNvPrLO8fnlsb4/", "neither bcrypt"),
         ("eve:{SHA}EfatjsUqKYSrqv18O1FlA3hcIHI=", "neither bcrypt"),
         ("eve:plain", "neither bcrypt"),
         ("eve", "no colon"),
@@ -191,11 +182,8 @@ fn accounts_that_cannot_be_checked_safely_are_refused_at_start() {
             "without salt or output",
         ),
     ] {
-        let files = Scratch::new("accounts");
-        let error = Accounts::read(&write(&files, text))
-            .err()
-            .unwrap()
-            .to_string();
+        let files = tempfile::tempdir().unwrap();
+        let error = Accounts::read(&write(&files, text)).err().unwrap().to_string();
         assert!(
             error.contains("line 1") && error.contains(reason),
             "{text}: {error}"
@@ -205,7 +193,7 @@ fn accounts_that_cannot_be_checked_safely_are_refused_at_start() {
             "no hash in {error}"
         );
     }
-    let files = Scratch::new("accounts");
+    let files = tempfile::tempdir().unwrap();
     assert!(matches!(
         Accounts::read(&write(&files, "# none\n")),
         Err(AccountsError::Empty { .. })
@@ -291,11 +279,7 @@ fn without_accounts_loopback_may_do_everything() {
     let server = Server::with_accounts("", None);
     for path in ["/v2/", "/pull", "/push", "/delete", "/catalog"] {
         assert_eq!(server.get(path, "").body, "local", "{path}");
-        assert_eq!(
-            server.get(path, &basic("any:thing")).body,
-            "local",
-            "{path}"
-        );
+        assert_eq!(server.get(path, &basic("any:thing")).body, "local", "{path}");
     }
     assert_eq!(server.get("/token", "").status(), 404);
 }
@@ -310,10 +294,7 @@ fn a_web_page_cannot_write_to_a_server_without_accounts() {
             ))
             .status()
     };
-    assert_eq!(
-        (ask("/push"), ask("/delete"), ask("/pull")),
-        (403, 403, 200)
-    );
+    assert_eq!((ask("/push"), ask("/delete"), ask("/pull")), (403, 403, 200));
 }
 
 #[test]
@@ -335,7 +316,7 @@ fn a_client_that_asks_too_often_is_told_when_to_come_back() {
 #[test]
 fn contradictory_settings_are_refused_at_start() {
     let open = |settings: &str| {
-        let files = Scratch::new("settings");
+        let files = tempfile::tempdir().unwrap();
         let key = TokenKey::open(&files.path().join("token.key")).unwrap();
         Access::open(toml::from_str(settings).unwrap(), key).err()
     };

@@ -5,10 +5,7 @@ use super::*;
 #[test]
 fn a_token_opens_what_it_was_asked_for() {
     let server = Server::new("");
-    let token = server.token(
-        &basic("ada:correct horse"),
-        "repository:team/model:pull,push",
-    );
+    let token = server.token(&basic("ada:correct horse"), "repository:team/model:pull,push");
     assert_eq!(server.get("/push", &token).body, "ada");
     assert_eq!(server.get("/pull", &token).body, "ada");
     assert_eq!(server.get("/v2/", &token).status(), 200);
@@ -104,10 +101,7 @@ fn passwords_come_by_form_as_well() {
         .key
         .read(json["token"].as_str().unwrap(), Kind::Access, unix_now())
         .unwrap();
-    assert_eq!(
-        claims.scopes,
-        ["repository:team/model:pull", "repository:b:pull"]
-    );
+    assert_eq!(claims.scopes, ["repository:team/model:pull", "repository:b:pull"]);
     assert_eq!(
         server
             .post("grant_type=password&username=ada&password=wrong")
@@ -129,9 +123,7 @@ fn passwords_come_by_form_as_well() {
         assert_eq!(server.post(form).status(), 400, "{form}");
     }
     assert_eq!(
-        server
-            .ask("DELETE /token HTTP/1.1\r\nHost: h\r\n\r\n")
-            .status(),
+        server.ask("DELETE /token HTTP/1.1\r\nHost: h\r\n\r\n").status(),
         405
     );
 }
@@ -141,16 +133,11 @@ fn tokens_end_with_the_password_they_were_got_by() {
     let mut server = Server::new("");
     let token = server.token(&basic("ada:correct horse"), "repository:team/model:pull");
     assert_eq!(server.get("/pull", &token).status(), 200);
-    let other = Server::with_accounts(
-        "",
-        Some(&ACCOUNTS.replace("ada:$2y$05$1bF", "ada:$2y$05$1bG")),
-    );
+    let other = Server::with_accounts("", Some(&ACCOUNTS.replace("ada:$2y$05$1bF", "ada:$2y$05$1bG")));
     server.access.accounts = Some(
-        Watched::open(
-            vec![other._files.path().join("htpasswd")],
-            CHECK_EVERY,
-            |paths| Accounts::read(&paths[0]),
-        )
+        Watched::open(vec![other._files.path().join("htpasswd")], CHECK_EVERY, |paths| {
+            Accounts::read(&paths[0])
+        })
         .unwrap(),
     );
     assert_eq!(server.get("/pull", &token).status(), 401);

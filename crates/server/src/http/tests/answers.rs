@@ -56,17 +56,14 @@ impl Handler for Fixed {
 
 #[test]
 fn answers_say_their_length_and_send_what_belongs_to_them() {
-    let directory = crate::testing::Scratch::new("fixed");
+    let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
-    let content: Vec<u8> = (0..50_000u32)
-        .map(|index| b'a' + (index % 23) as u8)
-        .collect();
+    let content: Vec<u8> = (0..50_000u32).map(|index| b'a' + (index % 23) as u8).collect();
     std::fs::write(&path, &content).unwrap();
     let fixed = Fixed(std::fs::File::open(&path).unwrap().into());
     let ask = |method: &str, path: &str| {
         let input = format!("{method} {path} HTTP/1.1\r\nHost: h\r\n\r\n");
-        let answer =
-            String::from_utf8(rehearse(&fixed, &Limits::default(), input.as_bytes())).unwrap();
+        let answer = String::from_utf8(rehearse(&fixed, &Limits::default(), input.as_bytes())).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let length = head
             .lines()
@@ -76,15 +73,9 @@ fn answers_say_their_length_and_send_what_belongs_to_them() {
     };
     let text = |range: std::ops::Range<usize>| String::from_utf8(content[range].to_vec()).unwrap();
     assert_eq!(ask("GET", "/small"), (Some("3".into()), text(2..5)));
-    assert_eq!(
-        ask("GET", "/large"),
-        (Some("40000".into()), text(1..40_001))
-    );
+    assert_eq!(ask("GET", "/large"), (Some("40000".into()), text(1..40_001)));
     assert_eq!(ask("HEAD", "/large"), (Some("40000".into()), String::new()));
-    assert_eq!(
-        ask("HEAD", "/head-of"),
-        (Some("12345".into()), String::new())
-    );
+    assert_eq!(ask("HEAD", "/head-of"), (Some("12345".into()), String::new()));
     assert_eq!(ask("GET", "/none"), (None, String::new()));
     assert_eq!(ask("GET", "/not-modified"), (None, String::new()));
     let (length, body) = ask("GET", "/long");

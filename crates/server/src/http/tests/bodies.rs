@@ -45,9 +45,7 @@ fn a_body_of_which_more_arrives_than_the_handler_takes_is_too_large() {
 #[test]
 fn a_body_is_asked_for_only_when_the_handler_wants_it() {
     let request = |path: &str| {
-        format!(
-            "PUT {path} HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
-        )
+        format!("PUT {path} HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
     };
     let pieces = |path: &str| {
         let head = request(path);

@@ -40,22 +40,10 @@ fn heads_that_two_parsers_could_read_differently_are_refused() {
             "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na",
             400,
         ),
-        (
-            "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 1, 1\r\n\r\na",
-            400,
-        ),
-        (
-            "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: +1\r\n\r\na",
-            400,
-        ),
-        (
-            "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\na",
-            400,
-        ),
-        (
-            "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 0x1\r\n\r\na",
-            400,
-        ),
+        ("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 1, 1\r\n\r\na", 400),
+        ("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: +1\r\n\r\na", 400),
+        ("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\na", 400),
+        ("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 0x1\r\n\r\na", 400),
         ("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length:\r\n\r\na", 400),
         (
             "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 18446744073709551616\r\n\r\na",
@@ -104,14 +92,8 @@ fn limits_on_sizes_are_kept() {
         body_bytes: 100,
         ..Limits::default()
     };
-    let send =
-        |input: String| String::from_utf8(rehearse(&Echo, &limits, input.as_bytes())).unwrap();
-    let padded = |bytes: usize| {
-        format!(
-            "GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n",
-            "x".repeat(bytes)
-        )
-    };
+    let send = |input: String| String::from_utf8(rehearse(&Echo, &limits, input.as_bytes())).unwrap();
+    let padded = |bytes: usize| format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(bytes));
     assert_eq!(status(&send(padded(900))), Some(200));
     assert_eq!(status(&send(padded(1000))), Some(431));
     assert_eq!(status(&send(padded(100_000))), Some(431));
@@ -140,8 +122,7 @@ fn limits_on_sizes_are_kept() {
 
 #[test]
 fn http_1_0_is_answered_and_closed() {
-    let answer =
-        send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /next HTTP/1.0\r\n\r\n");
+    let answer = send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /next HTTP/1.0\r\n\r\n");
     assert_eq!(status(&answer), Some(200));
     assert!(answer.contains("Connection: close") && !answer.contains("/next"));
 }

@@ -37,12 +37,7 @@ fn send(input: &[u8]) -> String {
 }
 
 fn status(answer: &str) -> Option<u16> {
-    answer
-        .strip_prefix("HTTP/1.1 ")?
-        .split(' ')
-        .next()?
-        .parse()
-        .ok()
+    answer.strip_prefix("HTTP/1.1 ")?.split(' ').next()?.parse().ok()
 }
 
 /// All answers' statuses and bodies, without their dates.
@@ -97,10 +92,7 @@ fn input_cut_at_any_byte_is_understood_the_same() {
     }
     let bytes: Vec<&[u8]> = CONVERSATION.chunks(1).collect();
     let answer = rehearse_in_pieces(&Echo, &Limits::default(), &bytes);
-    assert_eq!(
-        undated(std::str::from_utf8(&answer).unwrap()),
-        undated(&whole)
-    );
+    assert_eq!(undated(std::str::from_utf8(&answer).unwrap()), undated(&whole));
 }
 
 #[test]

@@ -1,0 +1,62 @@
+//! `modelkeep config`
+
+use crate::{
+    args::Config,
+    report::{Answer, human, json},
+    settings::{Setting, Settings},
+};
+
+pub(super) fn run(arguments: &Config, settings: &Settings) -> Answer {
+    let rows = rows(settings);
+    if arguments.json.json {
+        return json::answer(&json::Settings { settings: rows });
+    }
+    let mut table = vec![["SETTING", "VALUE", "FROM"].map(str::to_owned).to_vec()];
+    table.extend(
+        rows.into_iter()
+            .map(|row| vec![row.name.to_owned(), row.value, row.origin]),
+    );
+    Answer::done(human::table(&table))
+}
+
+fn rows(settings: &Settings) -> Vec<json::Setting> {
+    fn row<T>(name: &'static str, setting: &Setting<T>, value: impl Fn(&T) -> String) -> json::Setting {
+        json::Setting {
+            name,
+            value: value(&setting.value),
+            origin: setting.origin.to_string(),
+        }
+    }
+    fn list<T: ToString>(values: &[T]) -> String {
+        values
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+    let mut rows = vec![row("store", &settings.store, |path| path.display().to_string())];
+    if let Some(name) = &settings.name {
+        rows.push(row("repository.name", name, ToString::to_string));
+    }
+    rows.extend([
+        row("repository.registry", &settings.registry, ToString::to_string),
+        row(
+            "repository.image_tag_mutability",
+            &settings.mutability,
+            |mutability| match mutability.filters() {
+                [] => mutability.as_str().to_owned(),
+                filters => format!("{} ({})", mutability.as_str(), list(filters)),
+            },
+        ),
+        row("repository.aliases", &settings.aliases, |aliases| list(aliases)),
+        row("image.path", &settings.image_path, Clone::clone),
+        row("image.labels", &settings.labels, |labels| {
+            let labels: Vec<String> = labels
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
+            labels.join(", ")
+        }),
+    ]);
+    rows
+}

@@ -1,0 +1,44 @@
+//! One file for each subcommand.
+
+mod completions;
+mod config;
+mod export;
+mod init;
+mod pull;
+mod push;
+mod show;
+mod verify;
+mod versions;
+
+use std::path::Path;
+
+use crate::{
+    args::{Cli, Command},
+    error::Failure,
+    report::Answer,
+    settings::Settings,
+};
+
+/// Does what was typed.
+pub(crate) fn run(cli: &Cli) -> Result<Answer, Failure> {
+    let global = &cli.global;
+    let here = || Settings::load(global, Path::new("."));
+    match &cli.command {
+        Command::Init(arguments) => init::run(arguments, global),
+        Command::Push(arguments) => push::run(arguments, global),
+        Command::Versions(arguments) => versions::run(arguments, &here()?),
+        Command::Show(arguments) => show::run(arguments, &here()?),
+        Command::Pull(arguments) => pull::run(arguments, &here()?, global.quiet),
+        Command::Verify(arguments) => verify::run(arguments, &here()?, global.quiet),
+        Command::Export(arguments) => export::run(arguments, &here()?, global.quiet),
+        Command::Config(arguments) => Ok(config::run(arguments, &here()?)),
+        Command::Completions(arguments) => Ok(completions::run(arguments)),
+    }
+}
+
+/// How many threads read, hash and write: what there are processors, but not so many that disks only seek.
+fn workers() -> usize {
+    std::thread::available_parallelism()
+        .map_or(1, std::num::NonZero::get)
+        .min(8)
+}

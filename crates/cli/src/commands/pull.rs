@@ -1,0 +1,154 @@
+//! `modelkeep pull`
+
+use std::path::PathBuf;
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use modelkeep_core::ModelPath;
+use modelkeep_package::unpack::{Existing, Obstacle, UnpackError, UnpackOptions, unpack};
+
+use super::workers;
+use crate::{
+    args::Pull,
+    error::{Exit, Failure},
+    held::Held,
+    report::{Answer, human, json, progress::Progress},
+    settings::Settings,
+};
+
+pub(super) fn run(arguments: &Pull, settings: &Settings, quiet: bool) -> Result<Answer, Failure> {
+    let included = Included::parse(&arguments.include)?;
+    let held = Held::find(settings, &arguments.version)?;
+    let contents = held.model()?;
+    let directory = match &arguments.output {
+        Some(directory) => directory.clone(),
+        None => default_directory(&held),
+    };
+    let include = |path: &ModelPath| included.matches(path);
+    let files = contents.files().iter().filter(|file| include(&file.path));
+    let total = files.fold(0u64, |sum, file| sum.saturating_add(file.size));
+    let options = UnpackOptions {
+        existing: if arguments.force {
+            Existing::Replace
+        } else {
+            Existing::Refuse
+        },
+        workers: workers(),
+    };
+    let progress = Progress::begin(quiet || arguments.json.json, total, "written");
+    let layers = &held.manifest.layers;
+    let add = |bytes| progress.add(bytes);
+    let unpacked = unpack(
+        &held.repository,
+        layers,
+        &contents,
+        &include,
+        &directory,
+        &options,
+        &add,
+    )
+    .map_err(|error| failure(error, &held))?;
+    let report = json::Pull {
+        reference: held.reference.to_string(),
+        version: held.version(),
+        digest: held.root.digest.clone(),
+        directory: directory.display().to_string(),
+        files: unpacked.files as u64,
+        bytes: unpacked.bytes,
+        bytes_written: unpacked.bytes_written,
+        files_reused: unpacked.reused_files as u64,
+    };
+    progress.end(&format!(
+        "pulled {}: {}, {}, verified; wrote {}, {} reused",
+        report.reference,
+        human::count(report.files, "file"),
+        human::bytes(report.bytes),
+        human::bytes(report.bytes_written),
+        human::count(report.files_reused, "file"),
+    ));
+    if arguments.json.json {
+        return Ok(json::answer(&report));
+    }
+    Ok(Answer::done(format!("{}\n", report.directory)))
+}
+
+/// `NAME-VERSION`, as an archive of sources would unpack.
+fn default_directory(held: &Held) -> PathBuf {
+    let name = held.reference.name.last();
+    match held.reference.tag() {
+        Some(tag) => format!("{name}-{tag}").into(),
+        None => format!("{name}-{}", held.root.digest.short()).into(),
+    }
+}
+
+fn failure(error: UnpackError, held: &Held) -> Failure {
+    match &error {
+        UnpackError::Damaged { .. } | UnpackError::Length { .. } | UnpackError::UnknownLayer { .. } => {
+            let hint = format!("`modelkeep verify {}` says what else is damaged", held.reference);
+            Failure::new(Exit::Damage, error).hint(hint)
+        }
+        UnpackError::Occupied {
+            obstacle: Obstacle::Kind,
+            ..
+        } => Failure::failed(error).hint("move it away, or name another directory with -o DIR"),
+        UnpackError::Occupied { .. } => Failure::failed(error)
+            .hint("name another directory with -o DIR, or replace what is in the way with --force"),
+        UnpackError::NothingIncluded => {
+            let hint = format!("`modelkeep show {}` lists its files", held.reference);
+            Failure::new(Exit::Usage, error).hint(hint)
+        }
+        _ => Failure::failed(error),
+    }
+}
+
+/// The patterns of `--include`: all files when there is none.
+struct Included(Option<GlobSet>);
+
+impl Included {
+    /// A pattern without a slash is for names in any directory, as in `.gitignore`; with one it is for whole paths.
+    fn parse(patterns: &[String]) -> Result<Self, Failure> {
+        if patterns.is_empty() {
+            return Ok(Self(None));
+        }
+        let usage = |error: globset::Error| Failure::usage(format!("--include: {error}"));
+        let mut set = GlobSetBuilder::new();
+        for pattern in patterns {
+            let anywhere = format!("**/{pattern}");
+            let pattern = if pattern.contains('/') {
+                pattern.trim_start_matches('/')
+            } else {
+                &anywhere
+            };
+            set.add(
+                GlobBuilder::new(pattern)
+                    .literal_separator(true)
+                    .build()
+                    .map_err(usage)?,
+            );
+        }
+        Ok(Self(Some(set.build().map_err(usage)?)))
+    }
+
+    fn matches(&self, path: &ModelPath) -> bool {
+        self.0.as_ref().is_none_or(|set| set.is_match(path.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_without_a_slash_is_for_names() {
+        let matches = |pattern: &str, path: &str| {
+            let included = Included::parse(&[pattern.to_owned()]).unwrap();
+            included.matches(&path.parse().unwrap())
+        };
+        assert!(matches("*.json", "config.json"));
+        assert!(matches("*.json", "1_Pooling/config.json"));
+        assert!(!matches("*.json", "model.safetensors"));
+        assert!(matches("1_Pooling/*", "1_Pooling/config.json"));
+        assert!(!matches("1_Pooling/*", "a/1_Pooling/config.json"));
+        assert!(matches("/config.json", "config.json"));
+        assert!(Included::parse(&["[".to_owned()]).is_err());
+    }
+}

@@ -1,0 +1,604 @@
+//! `modelkeep push`: scan, lay out, pack, publish.
+
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use modelkeep_core::{
+    Bump, ByteRange, Descriptor, Digest, Limits, Reference, RepoName, Tag,
+    content::{Expect, Need, Source, Target},
+    name::Target as Named,
+};
+use modelkeep_ledger::{Draft, History, Outcome, Proposed, Publish, PublishError, Verdict, judge, publish};
+use modelkeep_package::{
+    cache::Cache,
+    card,
+    image::{self, Image, ImageSettings, Platforms, Provenance as Said},
+    layout::{LayerPlan, layout},
+    pack::pack_layer,
+    scan::{self, ModelFile, ScanOptions, Warning},
+};
+use modelkeep_store::{Repository, Store};
+use modelkeep_transfer::in_parallel;
+
+use super::workers;
+use crate::{
+    args::{Global, Push, Step},
+    error::{Exit, Failure},
+    provenance::{Provenance, now},
+    report::{Answer, human, json, progress::Progress},
+    settings::Settings,
+    wiring,
+};
+
+pub(super) fn run(arguments: &Push, global: &Global) -> Result<Answer, Failure> {
+    let (directory, named) = positionals(arguments)?;
+    let figures = Figures::parse(arguments)?;
+    let settings = Settings::load(global, &directory)?;
+    let job = Job::prepare(arguments, &settings, &directory, named.as_deref())?;
+    let quiet = global.quiet || arguments.json.json;
+    if !global.quiet {
+        job.warn();
+    }
+    let progress = Progress::begin(quiet, job.bytes(), "packed");
+    let decided = if arguments.dry_run || job.is_held() {
+        job.compare(&figures, &progress)?
+    } else {
+        job.publish(&figures, &progress)?
+    };
+    let report = job.report(&decided);
+    progress.end(&summary(&report));
+    if arguments.json.json {
+        return Ok(json::answer(&report));
+    }
+    let mut text = String::new();
+    if arguments.dry_run {
+        text.push_str(&plan(&job, &decided));
+    }
+    text.push_str(&format!("{} {}\n", report.reference, report.digest));
+    Ok(Answer::done(text))
+}
+
+/// The directory, and the text that names the version, if one does.
+fn positionals(arguments: &Push) -> Result<(PathBuf, Option<String>), Failure> {
+    let here = || PathBuf::from(".");
+    let usage = || Failure::usage("push needs a VERSION: `modelkeep push [DIR] VERSION`, or --next STEP");
+    match (arguments.positionals.as_slice(), arguments.next) {
+        ([], None) => Err(usage()),
+        ([version], None) => {
+            let is_version = version
+                .parse()
+                .is_ok_and(|tag| modelkeep_core::SemVer::parse(&tag).is_some());
+            if Path::new(version).is_dir() && !is_version {
+                return Err(usage().hint(format!(
+                    "{version} is a directory: `modelkeep push {version} VERSION`"
+                )));
+            }
+            Ok((here(), Some(version.clone())))
+        }
+        ([directory, version], None) => Ok((directory.into(), Some(version.clone()))),
+        ([], Some(_)) => Ok((here(), None)),
+        ([directory], Some(_)) => Ok((directory.into(), None)),
+        _ => Err(Failure::usage(
+            "--next chooses the version: name only the directory beside it",
+        )),
+    }
+}
+
+/// Metrics and parameters of the command line.
+struct Figures {
+    metrics: std::collections::BTreeMap<String, f64>,
+    params: std::collections::BTreeMap<String, String>,
+}
+
+impl Figures {
+    fn parse(arguments: &Push) -> Result<Self, Failure> {
+        let mut figures = Self {
+            metrics: Default::default(),
+            params: Default::default(),
+        };
+        for text in &arguments.metrics {
+            let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+            let number = pair.and_then(|(name, value)| Some((name, value.parse::<f64>().ok()?)));
+            let (name, value) = number
+                .filter(|(_, value)| value.is_finite())
+                .ok_or_else(|| Failure::usage(format!("--metric {text}: it must be NAME=NUMBER")))?;
+            if figures.metrics.insert(name.to_owned(), value).is_some() {
+                return Err(Failure::usage(format!("--metric {name} is given twice")));
+            }
+        }
+        for text in &arguments.params {
+            let (name, value) = text
+                .split_once('=')
+                .filter(|(name, _)| !name.is_empty())
+                .ok_or_else(|| Failure::usage(format!("--param {text}: it must be NAME=VALUE")))?;
+            if figures.params.insert(name.to_owned(), value.to_owned()).is_some() {
+                return Err(Failure::usage(format!("--param {name} is given twice")));
+            }
+        }
+        Ok(figures)
+    }
+}
+
+/// What is to be pushed where, and what is there.
+struct Job<'a> {
+    arguments: &'a Push,
+    settings: &'a Settings,
+    image: ImageSettings,
+    directory: PathBuf,
+    name: RepoName,
+    version: Tag,
+    files: Vec<ModelFile>,
+    warnings: Vec<Warning>,
+    plans: Vec<LayerPlan>,
+    cache: Cache,
+    repository: Option<Repository>,
+    history: History,
+}
+
+/// What the layers came to.
+struct Packed {
+    digests: Vec<Digest>,
+    layers: Vec<Descriptor>,
+    bytes_read: u64,
+    bytes_written: u64,
+    reused: Vec<bool>,
+}
+
+/// What was decided, and done.
+struct Decided {
+    outcome: &'static str,
+    digest: Digest,
+    root: Option<Digest>,
+    packed: Packed,
+}
+
+impl<'a> Job<'a> {
+    fn prepare(
+        arguments: &'a Push,
+        settings: &'a Settings,
+        directory: &Path,
+        named: Option<&str>,
+    ) -> Result<Self, Failure> {
+        let reference = named.map(|text| settings.reference(text)).transpose()?;
+        wiring::embedded(settings, reference.as_ref().and_then(|r| r.host.as_ref()))?;
+        if let Some(version) = reference.as_ref().map(version).transpose()? {
+            check_version(settings, version)?;
+        }
+        let image = ImageSettings {
+            path: settings
+                .image_path
+                .value
+                .parse()
+                .map_err(|error| Failure::new(Exit::Usage, error))?,
+            labels: settings.labels.value.clone(),
+        };
+        store_is_outside(settings, directory)?;
+        let scan = scan::scan(directory, &ScanOptions::default()).map_err(Failure::failed)?;
+        let plans = layout(&scan.files, &image.path, &Limits::default()).map_err(Failure::failed)?;
+        let name = match &reference {
+            Some(reference) => reference.name.clone(),
+            None => settings.repository_name()?.clone(),
+        };
+        let repository = match wiring::existing(settings)? {
+            Some(store) => store.repository(&name)?,
+            None => None,
+        };
+        let history = match &repository {
+            Some(repository) => modelkeep_ledger::read(repository)?,
+            None => History::default(),
+        };
+        let version = match &reference {
+            Some(reference) => version(reference)?.clone(),
+            None => next_version(arguments, &history)?,
+        };
+        Ok(Self {
+            arguments,
+            settings,
+            image,
+            directory: directory.to_owned(),
+            name,
+            version,
+            files: scan.files,
+            warnings: scan.warnings,
+            plans,
+            cache: Cache::open(cache_path(settings, directory)),
+            repository,
+            history,
+        })
+    }
+
+    fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.stamp.size).sum()
+    }
+
+    fn warn(&self) {
+        for warning in &self.warnings {
+            let text = match warning {
+                Warning::Collision(paths) => {
+                    let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
+                    format!(
+                        "{} are one file on disks that do not tell case apart",
+                        paths.join(" and ")
+                    )
+                }
+                Warning::EmptyDirectory(path) => format!("{path} is empty, and left out"),
+            };
+            human::line(&format!("warning: {}", human::clean(&text)));
+        }
+    }
+
+    /// Whether the version exists and may not move, so that nothing can come of this push but success or refusal.
+    fn is_held(&self) -> bool {
+        let held = |repository: &Repository| repository.mutability().holds(&self.version);
+        self.history.version(&self.version).is_some() && self.repository.as_ref().is_some_and(held)
+    }
+
+    /// Reads what must be read to know the content, stores nothing, and judges it.
+    fn compare(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
+        let packed = self.pack(None, progress)?;
+        let contents = self.contents(&packed)?;
+        let root = contents.root();
+        let mutability = match &self.repository {
+            Some(repository) => repository.mutability(),
+            None => &self.settings.mutability.value,
+        };
+        let standing = self.history.version(&self.version);
+        // The manifest needs git and the clock of the commit; where the content decides, they are not asked.
+        let same_root = standing.is_some_and(|p| p.publish.root.as_ref() == Some(&root));
+        let digest = match standing {
+            Some(standing) if same_root => standing.manifest().digest.clone(),
+            _ => self.image(contents, &packed, figures)?.0.top().digest.clone(),
+        };
+        let verdict = judge(
+            mutability,
+            &self.version,
+            standing.map(|p| Proposed {
+                manifest: &p.manifest().digest,
+                root: p.publish.root.as_ref(),
+            }),
+            Proposed {
+                manifest: &digest,
+                root: Some(&root),
+            },
+        );
+        let outcome = match (verdict, standing) {
+            (Verdict::Taken, Some(standing)) if !self.arguments.dry_run => {
+                return Err(PublishError::Taken {
+                    version: self.version.clone(),
+                    standing: standing.manifest().digest.clone(),
+                    refused: digest,
+                    next_free: self.history.next_free(&self.version),
+                }
+                .into());
+            }
+            (Verdict::Taken, _) => "would refuse",
+            (Verdict::Same, _) => "unchanged",
+            (Verdict::New | Verdict::Moves, _) => "would publish",
+        };
+        Ok(Decided {
+            outcome,
+            digest,
+            root: Some(root),
+            packed,
+        })
+    }
+
+    /// Stores the layers and publishes the version.
+    fn publish(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
+        let store = Store::create(&self.settings.store.value)?;
+        let (repository, _) = store.create_repository(&self.name, &self.settings.mutability.value, &now())?;
+        let packed = self.pack(Some(&repository), progress)?;
+        let contents = self.contents(&packed)?;
+        let root = contents.root();
+        let (image, provenance) = self.image(contents, &packed, figures)?;
+        for blob in image.configs.iter().chain(&image.manifests).chain(&image.index) {
+            repository.put(&blob.descriptor.media_type, &blob.bytes)?;
+        }
+        let draft = Draft {
+            version: self.version.clone(),
+            time: now(),
+            author: provenance.author,
+            children: match &image.index {
+                Some(_) => image
+                    .manifests
+                    .iter()
+                    .map(|blob| blob.descriptor.clone())
+                    .collect(),
+                None => Vec::new(),
+            },
+            publish: Publish {
+                manifest: image.top().clone(),
+                root: Some(root),
+                message: self.arguments.message.clone(),
+                metrics: figures.metrics.clone(),
+                params: figures.params.clone(),
+            },
+        };
+        let (outcome, standing) = publish(&repository, draft)?;
+        Ok(Decided {
+            outcome: match outcome {
+                Outcome::Published => "published",
+                Outcome::Unchanged => "unchanged",
+            },
+            digest: standing.manifest.digest,
+            root: standing.root,
+            packed,
+        })
+    }
+
+    /// Reads the files into layers, in parallel, and into `target` if there is one. Layers whose files are as they
+    /// were are not read.
+    fn pack(&self, target: Option<&Repository>, progress: &Progress) -> Result<Packed, Failure> {
+        struct Layer {
+            descriptor: Descriptor,
+            files: Vec<Digest>,
+            read: bool,
+            written: u64,
+        }
+        let packed = in_parallel(&self.plans, workers(), |plan| {
+            if let Some((descriptor, files)) = self.remembered(plan) {
+                let there = match target {
+                    Some(target) => target.need(&descriptor)? == Need::Nothing,
+                    None => true,
+                };
+                if there {
+                    progress.add(files_size(&self.files, plan));
+                    let (read, written) = (false, 0);
+                    return Ok(Layer {
+                        descriptor,
+                        files,
+                        read,
+                        written,
+                    });
+                }
+            }
+            let begun = SystemTime::now();
+            let size = plan.size();
+            let mut sink = target
+                .map(|target| target.begin(Expect::Unknown { size }))
+                .transpose()?;
+            let packed = pack_layer(&self.files, plan, sink.as_deref_mut(), &mut |bytes| {
+                progress.add(bytes)
+            })
+            .map_err(Failure::failed)?;
+            let written = if sink.is_some() { size } else { 0 };
+            if let Some(sink) = sink {
+                sink.commit(&packed.hashed)?;
+            }
+            self.remember(plan, &packed.files, packed.hashed.digest(), begun);
+            Ok::<_, Failure>(Layer {
+                descriptor: image::layer_descriptor(&self.files, plan, packed.hashed.digest()),
+                files: packed.files,
+                read: true,
+                written,
+            })
+        })?;
+        let mut digests = vec![None; self.files.len()];
+        for (plan, layer) in self.plans.iter().zip(&packed) {
+            for (member, digest) in plan.members().iter().zip(&layer.files) {
+                digests[member.file] = Some(digest.clone());
+            }
+        }
+        let read = self.plans.iter().zip(&packed).filter(|(_, layer)| layer.read);
+        Ok(Packed {
+            digests: digests
+                .into_iter()
+                .map(|digest| digest.expect("every file is in a layer"))
+                .collect(),
+            bytes_read: read.map(|(plan, _)| files_size(&self.files, plan)).sum(),
+            bytes_written: packed.iter().map(|layer| layer.written).sum(),
+            reused: packed
+                .iter()
+                .map(|layer| self.is_reused(target, layer.read, &layer.descriptor))
+                .collect(),
+            layers: packed.into_iter().map(|layer| layer.descriptor).collect(),
+        })
+    }
+
+    /// Whether a layer need not be stored again. A comparison, which stores nothing, looks whether it could be read.
+    fn is_reused(&self, target: Option<&Repository>, read: bool, layer: &Descriptor) -> bool {
+        let nothing = ByteRange { offset: 0, length: 0 };
+        match target {
+            Some(_) => !read,
+            None => self
+                .repository
+                .as_ref()
+                .is_some_and(|held| held.open(layer, nothing).is_ok()),
+        }
+    }
+
+    /// A layer whose files are as they were when it was last packed, and their digests.
+    fn remembered(&self, plan: &LayerPlan) -> Option<(Descriptor, Vec<Digest>)> {
+        let members = plan.members().iter();
+        let digests: Vec<Digest> = members
+            .map(|m| self.cache.file(&self.files[m.file]))
+            .collect::<Option<_>>()?;
+        let digest_of = |file| {
+            let at = plan.members().iter().position(|member| member.file == file)?;
+            digests.get(at).cloned()
+        };
+        let recipe = plan.recipe(&self.files, digest_of)?;
+        let (digest, _) = self.cache.layer(&recipe)?;
+        Some((image::layer_descriptor(&self.files, plan, &digest), digests))
+    }
+
+    fn remember(&self, plan: &LayerPlan, files: &[Digest], layer: &Digest, begun: SystemTime) {
+        // The cache lies in the store's directory, which a dry run does not make.
+        if self.arguments.dry_run && self.repository.is_none() {
+            return;
+        }
+        for (member, digest) in plan.members().iter().zip(files) {
+            self.cache.add_file(&self.files[member.file], digest, begun);
+        }
+        let mut digests = files.iter().cloned();
+        if let Some(recipe) = plan.recipe(&self.files, |_| digests.next()) {
+            self.cache.add_layer(&recipe, layer, plan.size());
+        }
+    }
+
+    fn contents(&self, packed: &Packed) -> Result<modelkeep_core::Contents, Failure> {
+        let layers: Vec<Digest> = packed.layers.iter().map(|layer| layer.digest.clone()).collect();
+        image::contents(&self.files, &packed.digests, &self.plans, &layers).map_err(Failure::failed)
+    }
+
+    fn image(
+        &self,
+        contents: modelkeep_core::Contents,
+        packed: &Packed,
+        figures: &Figures,
+    ) -> Result<(Image, Provenance), Failure> {
+        let provenance = Provenance::find(&self.directory)?;
+        let card = card::read(&self.files).map_err(Failure::failed)?;
+        let said = Said {
+            version: self.version.to_string(),
+            created: provenance.created.clone(),
+            revision: provenance.revision.clone(),
+            source: provenance.source.clone(),
+            title: card.title,
+            licenses: card.license,
+            message: self.arguments.message.clone(),
+            metrics: figures.metrics.clone(),
+            params: figures.params.clone(),
+        };
+        let platforms = if self.arguments.index {
+            Platforms::Index
+        } else {
+            Platforms::Single
+        };
+        let limits = Limits::default();
+        let image = image::build(contents, &packed.layers, &self.image, &said, platforms, &limits).map_err(
+            |error| match error {
+                image::ImageError::ReservedLabel(_) => Failure::new(Exit::Usage, error),
+                image::ImageError::ConfigTooLarge { .. } => {
+                    Failure::failed(error).hint("put the many small files into an archive of their own")
+                }
+                error => Failure::failed(error),
+            },
+        )?;
+        Ok((image, provenance))
+    }
+
+    fn report(&self, decided: &Decided) -> json::Push {
+        let packed = &decided.packed;
+        json::Push {
+            reference: format!("{}:{}", self.name, self.version),
+            version: self.version.to_string(),
+            digest: decided.digest.clone(),
+            content_root: decided.root.clone(),
+            outcome: decided.outcome,
+            files: self.files.len() as u64,
+            bytes: self.bytes(),
+            bytes_read: packed.bytes_read,
+            bytes_written: packed.bytes_written,
+            layers: packed.layers.len() as u64,
+            layers_reused: packed.reused.iter().filter(|&&reused| reused).count() as u64,
+        }
+    }
+}
+
+fn files_size(files: &[ModelFile], plan: &LayerPlan) -> u64 {
+    plan.members()
+        .iter()
+        .map(|member| files[member.file].stamp.size)
+        .sum()
+}
+
+fn version(reference: &Reference) -> Result<&Tag, Failure> {
+    match &reference.target {
+        Named::Tag(tag) => Ok(tag),
+        Named::Digest(_) => Err(Failure::usage(format!(
+            "{reference} is a digest: a version is published by its name"
+        ))),
+    }
+}
+
+fn check_version(settings: &Settings, version: &Tag) -> Result<(), Failure> {
+    if version.is_reserved() {
+        return Err(Failure::usage(format!(
+            "{version} cannot be a version: names that begin with c., l., sha256- or sha512-, and ledger, belong to the history"
+        )));
+    }
+    if settings.aliases.value.contains(version) {
+        return Err(Failure::usage(format!(
+            "{version} is an alias: it names a version, and holds no content of its own"
+        )));
+    }
+    Ok(())
+}
+
+fn next_version(arguments: &Push, history: &History) -> Result<Tag, Failure> {
+    let bump = match arguments.next {
+        Some(Step::Patch) => Bump::Patch,
+        Some(Step::Minor) => Bump::Minor,
+        Some(Step::Major) => Bump::Major,
+        None => return Err(Failure::usage("push needs a VERSION or --next STEP")),
+    };
+    history
+        .next(bump)
+        .ok_or_else(|| Failure::usage("there is no number after the highest version: name one"))
+}
+
+/// One cache for each model directory, in the store's own directory.
+fn cache_path(settings: &Settings, directory: &Path) -> PathBuf {
+    let directory = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
+    let name = Digest::of(directory.as_os_str().as_encoded_bytes());
+    settings.store.value.join("cache").join("scan").join(name.hex())
+}
+
+/// A store inside the model would become part of it, and grow with each push.
+fn store_is_outside(settings: &Settings, directory: &Path) -> Result<(), Failure> {
+    let store = std::path::absolute(&settings.store.value).unwrap_or_else(|_| settings.store.value.clone());
+    // The store may not be there yet: then what counts is the place where it will be.
+    let place = store
+        .ancestors()
+        .find_map(|ancestor| std::fs::canonicalize(ancestor).ok());
+    match (place, std::fs::canonicalize(directory)) {
+        (Some(inner), Ok(outer)) if inner.starts_with(&outer) => Err(Failure::usage(format!(
+            "the store {} lies inside the directory {}",
+            store.display(),
+            directory.display()
+        ))
+        .hint("name another store with --store PATH or MODELKEEP_HOME")),
+        _ => Ok(()),
+    }
+}
+
+fn summary(report: &json::Push) -> String {
+    let what = match report.outcome {
+        "published" => "published",
+        "unchanged" => "unchanged:",
+        other => other,
+    };
+    format!(
+        "{what} {}: {}, {}; read {}, wrote {}, {} of {} reused",
+        report.reference,
+        human::count(report.files, "file"),
+        human::bytes(report.bytes),
+        human::bytes(report.bytes_read),
+        human::bytes(report.bytes_written),
+        report.layers_reused,
+        human::count(report.layers, "layer"),
+    )
+}
+
+/// What a dry run prints: each layer, and whether it is new.
+fn plan(job: &Job<'_>, decided: &Decided) -> String {
+    let mut rows = vec![["LAYER", "SIZE", "", "FILES"].map(str::to_owned).to_vec()];
+    let packed = &decided.packed;
+    for ((plan, layer), reused) in job.plans.iter().zip(&packed.layers).zip(&packed.reused) {
+        let files = match plan.members() {
+            [only] => job.files[only.file].path.to_string(),
+            many => human::count(many.len() as u64, "file"),
+        };
+        let state = if *reused { "= same" } else { "+ new" };
+        rows.push(vec![
+            layer.digest.short().to_owned(),
+            human::bytes(layer.size),
+            state.to_owned(),
+            files,
+        ]);
+    }
+    human::table(&rows)
+}

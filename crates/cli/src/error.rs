@@ -1,0 +1,172 @@
+//! Errors at the edge: what kind, which exit code, and what to do next.
+
+use std::{error::Error, io, path::PathBuf, process::ExitCode};
+
+use modelkeep_core::{Digest, InvalidName, RepoName, content};
+use modelkeep_ledger::PublishError;
+
+use crate::settings::Registry;
+
+/// Exit codes, as `--help` documents them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    Exists = 4,
+    Damage = 5,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// A command that failed: the error, and at most two hints that name a real command or setting.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    pub(crate) error: Box<dyn Error + Send + Sync>,
+    pub(crate) hints: Vec<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            exit,
+            error: error.into(),
+            hints: Vec::new(),
+        }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message.into())
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// An error of the world around, with a hint where its cause is known.
+    pub(crate) fn failed(error: impl Error + Send + Sync + 'static) -> Self {
+        let kind = io_kind(&error);
+        let failure = Self::new(Exit::Failed, error);
+        match kind {
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => failure
+                .hint("the disk is full: free some space, or name a store on another disk with --store PATH"),
+            Some(io::ErrorKind::PermissionDenied) => failure
+                .hint("look at the owner and mode of that path; `modelkeep config` says where the store is"),
+            _ => failure,
+        }
+    }
+}
+
+/// The kind of the I/O error at the root, if there is one.
+fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return Some(error.kind());
+        }
+        next = error.source();
+    }
+    None
+}
+
+impl From<content::Error> for Failure {
+    fn from(error: content::Error) -> Self {
+        match error {
+            content::Error::Damaged { .. } => Self::new(Exit::Damage, error)
+                .hint("`modelkeep verify --all` lists everything that is damaged"),
+            error => Self::failed(error),
+        }
+    }
+}
+
+impl From<PublishError> for Failure {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Taken {
+                ref version,
+                ref next_free,
+                ..
+            } => {
+                let show = format!("`modelkeep show {version}` says what {version} is");
+                let next = next_free
+                    .as_ref()
+                    .map(|next| format!("the next free version is {next}"));
+                let failure = Self::new(Exit::Exists, error);
+                match next {
+                    Some(next) => failure.hint(next),
+                    None => failure,
+                }
+                .hint(show)
+            }
+            PublishError::History(error) => Self::new(Exit::Damage, error),
+            PublishError::Content(error) => error.into(),
+        }
+    }
+}
+
+/// Why settings or arguments cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettingsError {
+    #[error("cannot read {}", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} is not right", path.display())]
+    Toml {
+        path: PathBuf,
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    #[error("{}: {key}: {reason}", path.display())]
+    Value {
+        path: PathBuf,
+        key: &'static str,
+        reason: String,
+    },
+    #[error("the name of the directory {} is not a repository name", directory.display())]
+    NoName { directory: PathBuf },
+    #[error("there is no place for the store: neither --store, MODELKEEP_HOME nor HOME is set")]
+    NoHome,
+    #[error("{0}")]
+    Argument(String),
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        let hint = match &error {
+            SettingsError::NoName { .. } => {
+                Some("name it: `modelkeep push DIR NAME:VERSION`, or `modelkeep init --name NAME`")
+            }
+            SettingsError::NoHome => Some("set MODELKEEP_HOME, or name a store with --store PATH"),
+            _ => None,
+        };
+        let failure = Self::new(Exit::Usage, error);
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+/// What was asked for is not there.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unknown {
+    #[error("there is no repository {name} in the store {}", store.display())]
+    Repository { name: RepoName, store: PathBuf },
+    #[error("{name} has no version {version}")]
+    Version { name: RepoName, version: String },
+    #[error("{name} has no manifest {digest}")]
+    Manifest { name: RepoName, digest: Digest },
+    #[error("the registry {0} cannot be reached by this modelkeep: only the embedded store is built in")]
+    Registry(Registry),
+}

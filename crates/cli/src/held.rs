@@ -1,0 +1,171 @@
+//! A version as a repository holds it: found by its name, its documents read and checked.
+
+use std::collections::BTreeMap;
+
+use modelkeep_core::{
+    Contents, Descriptor, Document, ImageConfig, Limits, Manifest, Reference,
+    content::{Error, Names, Source},
+    name::Target,
+};
+use modelkeep_ledger::{History, Publication};
+use modelkeep_store::Repository;
+
+use crate::{
+    error::{Exit, Failure, Unknown},
+    settings::Settings,
+    wiring,
+};
+
+/// An image that a version or a digest names.
+pub(crate) struct Held {
+    pub(crate) reference: Reference,
+    pub(crate) repository: Repository,
+    /// What the history says of it; `None` for what is named by digest and for tags without history.
+    pub(crate) publication: Option<Publication>,
+    /// The manifest or the index that is named.
+    pub(crate) root: Descriptor,
+    /// The image: the named one, or that for `linux/amd64` in an index.
+    pub(crate) manifest: Manifest,
+    pub(crate) config: ImageConfig,
+}
+
+impl Held {
+    /// Finds what `text` names.
+    pub(crate) fn find(settings: &Settings, text: &str) -> Result<Self, Failure> {
+        let reference = settings.reference(text)?;
+        let repository = wiring::repository(settings, reference.host.as_ref(), &reference.name)?;
+        let history = modelkeep_ledger::read(&repository)?;
+        let (root, publication) = resolve(&repository, &history, &reference)?;
+        let (manifest, config) = read_image(&repository, &root)?;
+        Ok(Self {
+            reference,
+            repository,
+            publication,
+            root,
+            manifest,
+            config,
+        })
+    }
+
+    /// Labels of the image.
+    pub(crate) fn label(&self, name: &str) -> Option<&str> {
+        self.config.config.labels.as_ref()?.get(name).map(String::as_str)
+    }
+
+    /// The contents list; `None` for an image that something else made.
+    pub(crate) fn contents(&self) -> Result<Option<Contents>, Failure> {
+        self.label(Contents::LABEL)
+            .map(Contents::parse)
+            .transpose()
+            .map_err(|error| Failure::new(Exit::Damage, error))
+    }
+
+    /// The contents list of an image that Modelkeep made.
+    pub(crate) fn model(&self) -> Result<Contents, Failure> {
+        self.contents()?.ok_or_else(|| {
+            Failure::new(
+                Exit::Failed,
+                format!(
+                    "{} is an image without a contents list: modelkeep did not make it",
+                    self.reference
+                ),
+            )
+            .hint(format!(
+                "`modelkeep export {} --oci DIR` gives the image as it is",
+                self.reference
+            ))
+        })
+    }
+
+    /// The version, if it was asked for by version.
+    pub(crate) fn version(&self) -> Option<String> {
+        self.reference.tag().map(ToString::to_string)
+    }
+
+    /// Annotations of the manifest.
+    pub(crate) fn annotations(&self) -> &BTreeMap<String, String> {
+        &self.manifest.annotations
+    }
+}
+
+/// What `reference` names: by the history where it has the version, else by the tag.
+fn resolve(
+    repository: &Repository,
+    history: &History,
+    reference: &Reference,
+) -> Result<(Descriptor, Option<Publication>), Failure> {
+    let name = || reference.name.clone();
+    match &reference.target {
+        Target::Tag(tag) => {
+            if let Some(publication) = history.version(tag) {
+                return Ok((publication.manifest().clone(), Some(publication.clone())));
+            }
+            if let Some(manifest) = repository.resolve(tag)? {
+                return Ok((manifest, None));
+            }
+            let version = tag.to_string();
+            let failure = Failure::new(
+                Exit::Failed,
+                Unknown::Version {
+                    name: name(),
+                    version,
+                },
+            );
+            let newest: Vec<String> = history
+                .newest_first()
+                .iter()
+                .take(5)
+                .map(|p| p.version.to_string())
+                .collect();
+            Err(match newest.as_slice() {
+                [] => failure,
+                newest => failure.hint(format!("its newest versions are {}", newest.join(", "))),
+            })
+        }
+        Target::Digest(digest) => match repository.manifest(digest)? {
+            Some(manifest) => Ok((manifest, None)),
+            None => Err(Failure::new(
+                Exit::Failed,
+                Unknown::Manifest {
+                    name: name(),
+                    digest: digest.clone(),
+                },
+            )),
+        },
+    }
+}
+
+/// Reads a manifest or index, verified.
+pub(crate) fn read_document(source: &dyn Source, descriptor: &Descriptor) -> Result<Document, Error> {
+    let bytes = source.fetch(descriptor, Limits::default().manifest_bytes)?;
+    Document::parse(&descriptor.media_type, &bytes).map_err(|error| malformed(descriptor, &error))
+}
+
+/// The image that `root` is, or the one for `linux/amd64` in it, and its config.
+pub(crate) fn read_image(source: &dyn Source, root: &Descriptor) -> Result<(Manifest, ImageConfig), Error> {
+    let manifest = match read_document(source, root)? {
+        Document::Image(manifest) => manifest,
+        Document::Index(index) => {
+            let amd64 = |descriptor: &&Descriptor| {
+                let platform = descriptor.platform.as_ref();
+                platform.is_some_and(|platform| platform.os == "linux" && platform.architecture == "amd64")
+            };
+            let image = index.manifests.iter().find(amd64).or(index.manifests.first());
+            let image = image.ok_or_else(|| malformed(root, &"the index names no image"))?;
+            match read_document(source, image)? {
+                Document::Image(manifest) => manifest,
+                Document::Index(_) => return Err(malformed(root, &"the index names an index, not an image")),
+            }
+        }
+    };
+    let bytes = source.fetch(&manifest.config, Limits::default().config_bytes)?;
+    let config = serde_json::from_slice(&bytes).map_err(|error| malformed(&manifest.config, &error))?;
+    Ok((manifest, config))
+}
+
+fn malformed(descriptor: &Descriptor, reason: &dyn ToString) -> Error {
+    Error::Malformed {
+        what: descriptor.digest.to_string(),
+        reason: reason.to_string(),
+    }
+}

@@ -1,0 +1,65 @@
+//! `init`, `config` and `completions`.
+
+use crate::harness::Home;
+
+#[test]
+fn init_writes_a_file_that_says_what_it_said() {
+    let home = Home::new();
+    home.ok(&["init", "--name", "team/digits"]);
+    let config = home.json(&["config"]);
+    let setting = |name: &str| {
+        let settings = config["settings"].as_array().unwrap();
+        settings
+            .iter()
+            .find(|setting| setting["name"] == name)
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(setting("repository.name")["value"], "team/digits");
+    assert!(
+        setting("repository.name")["origin"]
+            .as_str()
+            .unwrap()
+            .ends_with("modelkeep.toml")
+    );
+    assert_eq!(setting("repository.image_tag_mutability")["value"], "IMMUTABLE");
+    assert_eq!(setting("store")["origin"], "environment MODELKEEP_HOME");
+    home.refused(&["init"], 1, "modelkeep.toml exists");
+    home.refused(&["init", "--registry", "bad host/x"], 2, "bad host");
+}
+
+#[test]
+fn a_file_is_found_from_below() {
+    let home = Home::new();
+    home.model("models/digits/out");
+    home.write(
+        "models/digits/modelkeep.toml",
+        "[repository]\nname = \"team/digits\"\n",
+    );
+    let pushed = home.json(&["push", "models/digits/out", "1.0"]);
+    assert_eq!(pushed["reference"], "team/digits:1.0");
+}
+
+#[test]
+fn a_mistake_in_the_file_is_an_error_of_usage() {
+    let home = Home::new();
+    home.write("modelkeep.toml", "[repository]\nnmae = \"digits\"\n");
+    home.refused(&["config"], 2, "modelkeep.toml");
+}
+
+#[test]
+fn the_store_flag_wins() {
+    let home = Home::new();
+    home.model("digits");
+    home.ok(&["push", "digits", "1.0", "--store", "other"]);
+    assert!(home.path("other/format").exists());
+    assert!(!home.store().exists());
+}
+
+#[test]
+fn completions_are_printed_for_each_shell() {
+    let home = Home::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(home.ok(&["completions", shell]).stdout.contains("modelkeep"));
+    }
+}

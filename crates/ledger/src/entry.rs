@@ -1,0 +1,255 @@
+use std::collections::BTreeMap;
+
+use modelkeep_core::{Descriptor, Digest, Tag, manifest};
+use serde::{Deserialize, Serialize};
+
+/// The identity of an entry: the digest of its bytes.
+pub type EntryId = Digest;
+
+const STATEMENT: &str = "https://in-toto.io/Statement/v1";
+const PREDICATE: &str = "https://modelkeep.dev/history/v1";
+
+/// One entry of a history: an in-toto statement, so that the bytes can be signed as they are.
+/// `docs/reference/history.md` describes the format.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    #[serde(rename = "_type")]
+    statement: String,
+    subject: Vec<Subject>,
+    #[serde(rename = "predicateType")]
+    predicate_type: String,
+    predicate: Predicate,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Subject {
+    name: Tag,
+    digest: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Predicate {
+    height: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    history: Option<EntryId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    parents: Vec<EntryId>,
+    time: String,
+    author: String,
+    #[serde(flatten)]
+    operation: Operation,
+}
+
+/// What an entry did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "lowercase")]
+pub enum Operation {
+    /// Gave a version its manifest.
+    Publish(Publish),
+}
+
+/// A version and what it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Publish {
+    /// The manifest or index that the version names.
+    pub manifest: Descriptor,
+    /// The content root of the model; images that something else made have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<Digest>,
+    /// What the author says of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Measured figures.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
+    /// Parameters of the training.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, String>,
+}
+
+/// Bytes that are no entry.
+#[derive(Debug, thiserror::Error)]
+pub enum MalformedEntry {
+    /// Not JSON of the shape.
+    #[error("it is not what the format of histories says; a newer modelkeep may have written it")]
+    Json(#[from] serde_json::Error),
+    /// A statement about something else.
+    #[error("it is a statement of type {0:?}, not an entry of a history")]
+    Type(String),
+    /// The subject is not what the entry is about.
+    #[error("its subject is not the manifest that it names")]
+    Subject,
+}
+
+impl Entry {
+    pub(crate) fn new(
+        version: &Tag,
+        place: &Place<'_>,
+        time: String,
+        author: String,
+        publish: Publish,
+    ) -> Self {
+        let digest = &publish.manifest.digest;
+        Self {
+            statement: STATEMENT.to_owned(),
+            subject: vec![Subject {
+                name: version.clone(),
+                digest: BTreeMap::from([(digest.algorithm().as_str().to_owned(), digest.hex().to_owned())]),
+            }],
+            predicate_type: PREDICATE.to_owned(),
+            predicate: Predicate {
+                height: place.height,
+                history: place.history.cloned(),
+                parents: place.parent.cloned().into_iter().collect(),
+                time,
+                author,
+                operation: Operation::Publish(publish),
+            },
+        }
+    }
+
+    /// Reads an entry.
+    ///
+    /// # Errors
+    /// Whatever makes it none.
+    pub fn parse(bytes: &[u8]) -> Result<Self, MalformedEntry> {
+        let entry: Self = serde_json::from_slice(bytes)?;
+        for (found, expected) in [(&entry.statement, STATEMENT), (&entry.predicate_type, PREDICATE)] {
+            if found != expected {
+                return Err(MalformedEntry::Type(found.chars().take(100).collect()));
+            }
+        }
+        let Operation::Publish(Publish { manifest, .. }) = &entry.predicate.operation;
+        let digest = (manifest.digest.algorithm().as_str(), manifest.digest.hex());
+        match entry.subject.as_slice() {
+            [subject] if subject.digest.len() == 1 => {
+                let named = subject
+                    .digest
+                    .iter()
+                    .map(|(name, hex)| (name.as_str(), hex.as_str()));
+                if named.eq([digest]) {
+                    Ok(entry)
+                } else {
+                    Err(MalformedEntry::Subject)
+                }
+            }
+            _ => Err(MalformedEntry::Subject),
+        }
+    }
+
+    /// The bytes of the entry.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        manifest::to_json(self)
+    }
+
+    /// The version that the entry is about.
+    #[must_use]
+    pub fn version(&self) -> &Tag {
+        &self.subject[0].name
+    }
+
+    /// Its number in the history, from 1.
+    #[must_use]
+    pub fn height(&self) -> u64 {
+        self.predicate.height
+    }
+
+    /// The first entry of the history; `None` in the first itself.
+    #[must_use]
+    pub fn history(&self) -> Option<&EntryId> {
+        self.predicate.history.as_ref()
+    }
+
+    /// The entries before it.
+    #[must_use]
+    pub fn parents(&self) -> &[EntryId] {
+        &self.predicate.parents
+    }
+
+    /// When it was made, RFC 3339.
+    #[must_use]
+    pub fn time(&self) -> &str {
+        &self.predicate.time
+    }
+
+    /// Who made it.
+    #[must_use]
+    pub fn author(&self) -> &str {
+        &self.predicate.author
+    }
+
+    /// What it did.
+    #[must_use]
+    pub fn operation(&self) -> &Operation {
+        &self.predicate.operation
+    }
+}
+
+/// Where in a history an entry comes.
+pub(crate) struct Place<'a> {
+    pub(crate) height: u64,
+    pub(crate) history: Option<&'a EntryId>,
+    pub(crate) parent: Option<&'a EntryId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use modelkeep_core::media;
+
+    use super::*;
+
+    fn entry() -> Entry {
+        let place = Place {
+            height: 1,
+            history: None,
+            parent: None,
+        };
+        let publish = Publish {
+            manifest: Descriptor::of(media::OCI_MANIFEST, b"{}"),
+            root: Some(Digest::of(b"root")),
+            message: Some("first".to_owned()),
+            metrics: BTreeMap::from([("f1".to_owned(), 0.91)]),
+            params: BTreeMap::new(),
+        };
+        let version = "1.0".parse().unwrap();
+        Entry::new(
+            &version,
+            &place,
+            "2026-11-01T00:00:00Z".to_owned(),
+            "a".to_owned(),
+            publish,
+        )
+    }
+
+    #[test]
+    fn an_entry_reads_what_it_wrote() {
+        let entry = entry();
+        assert_eq!(Entry::parse(&entry.to_bytes()).unwrap(), entry);
+    }
+
+    #[test]
+    fn an_entry_about_something_else_is_refused() {
+        let text = String::from_utf8(entry().to_bytes()).unwrap();
+        let parse = |from: &str, to: &str| Entry::parse(text.replacen(from, to, 1).as_bytes()).unwrap_err();
+        assert!(matches!(
+            parse("history/v1", "history/v2"),
+            MalformedEntry::Type(_)
+        ));
+        assert!(matches!(
+            parse("\"publish\"", "\"burn\""),
+            MalformedEntry::Json(_)
+        ));
+        assert!(matches!(
+            parse("\"sha256\":\"", "\"sha512\":\""),
+            MalformedEntry::Subject
+        ));
+        assert!(matches!(
+            parse("\"name\":\"1.0\"", "\"name\":\"\""),
+            MalformedEntry::Json(_)
+        ));
+        assert!(matches!(parse("{", ""), MalformedEntry::Json(_)));
+    }
+}

@@ -1,0 +1,370 @@
+//! The image config, the manifest and the index of a version.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use modelkeep_core::{
+    ContainerConfig, Contents, Descriptor, Digest, FileEntry, ImageConfig, Index, InvalidPath, Limits,
+    MalformedContents, Manifest, ModelPath, Platform, RootFs, annotation, manifest::to_json, media,
+};
+
+use crate::{layout::LayerPlan, scan::ModelFile};
+
+/// Where in the image the model lies, such as `/models`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImagePath(ModelPath);
+
+/// A place for the model that is refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum InvalidImagePath {
+    /// Not absolute.
+    #[error("the path {0:?} in the image does not begin with '/'")]
+    Relative(String),
+    /// Not a path that every consumer can hold.
+    #[error("the path in the image is refused")]
+    Path(#[from] InvalidPath),
+}
+
+impl ImagePath {
+    /// The directories to it, outermost first, without a slash at either end.
+    pub(crate) fn directories(&self) -> impl Iterator<Item = &str> {
+        self.0.parents().chain([self.0.as_str()])
+    }
+
+    /// The name in the layers of what lies at `path` in the model.
+    pub(crate) fn member(&self, path: &str) -> String {
+        format!("{}/{path}", self.0)
+    }
+}
+
+impl Default for ImagePath {
+    /// `/models`, where KServe and others look.
+    fn default() -> Self {
+        Self("models".parse().expect("a plain name is a path"))
+    }
+}
+
+impl FromStr for ImagePath {
+    type Err = InvalidImagePath;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let path = text
+            .strip_prefix('/')
+            .ok_or_else(|| InvalidImagePath::Relative(text.chars().take(200).collect()))?;
+        Ok(Self(path.parse()?))
+    }
+}
+
+impl fmt::Display for ImagePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/{}", self.0)
+    }
+}
+
+/// What the settings of a project say about its images.
+#[derive(Clone, Debug, Default)]
+pub struct ImageSettings {
+    /// Where the model lies.
+    pub path: ImagePath,
+    /// Labels of the user's own.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What is said about one version.
+#[derive(Clone, Debug, Default)]
+pub struct Provenance {
+    /// The version.
+    pub version: String,
+    /// When it was made, RFC 3339. Left out of the image when absent, so that it does not depend on the day.
+    pub created: Option<String>,
+    /// The revision of its source.
+    pub revision: Option<String>,
+    /// Where its source is.
+    pub source: Option<String>,
+    /// Its title for people.
+    pub title: Option<String>,
+    /// Its licenses.
+    pub licenses: Option<String>,
+    /// What the publisher says about it.
+    pub message: Option<String>,
+    /// How good it is.
+    pub metrics: BTreeMap<String, f64>,
+    /// How it was made.
+    pub params: BTreeMap<String, String>,
+}
+
+/// A small document of a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// Its descriptor.
+    pub descriptor: Descriptor,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Blob {
+    fn new<T: serde::Serialize>(media_type: &str, document: &T) -> Self {
+        let bytes = to_json(document);
+        Self {
+            descriptor: Descriptor::of(media_type, &bytes),
+            bytes,
+        }
+    }
+}
+
+/// Everything of a version but its layers, in the order in which it has to arrive: what is pointed at comes first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// The image configs, one for each platform.
+    pub configs: Vec<Blob>,
+    /// The manifests, one for each platform.
+    pub manifests: Vec<Blob>,
+    /// The index, if there is more than one platform.
+    pub index: Option<Blob>,
+    /// What the config says that the files are.
+    pub contents: Contents,
+}
+
+impl Image {
+    /// What a tag of the version points at.
+    #[must_use]
+    pub fn top(&self) -> &Descriptor {
+        let last = self.index.as_ref().or(self.manifests.last());
+        &last.expect("an image has a manifest").descriptor
+    }
+}
+
+/// For which machines the image says that it is. The files are the same for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Platforms {
+    /// `linux/amd64`, without an index: what every tool takes.
+    Single,
+    /// An index of `linux/amd64` and `linux/arm64`.
+    Index,
+}
+
+/// Why there is no image of a model.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// A label that Modelkeep writes itself.
+    #[error("the label {0:?} is Modelkeep's own and cannot be set")]
+    ReservedLabel(String),
+    /// A metric that JSON has no number for.
+    #[error("the metric {name:?} is {value}, which is no finite number")]
+    Metric {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: f64,
+    },
+    /// A config that would not be read everywhere.
+    #[error(
+        "the image config of {files} files would have {size} bytes, and {most} are the most that is read everywhere"
+    )]
+    ConfigTooLarge {
+        /// Number of files in it.
+        files: usize,
+        /// Its size in bytes.
+        size: u64,
+        /// The largest that the target takes, in bytes.
+        most: u64,
+    },
+    /// A manifest that registries need not take.
+    #[error("the manifest would have {size} bytes, and {most} are the most that registries take")]
+    ManifestTooLarge {
+        /// Its size in bytes.
+        size: u64,
+        /// The largest that the target takes, in bytes.
+        most: u64,
+    },
+    /// Digests that do not fit the layout.
+    #[error("the files make no contents list")]
+    Contents(#[from] MalformedContents),
+}
+
+/// The contents list of files that lie as `plans` say; `digests` are those of `files`, and `layers` those of `plans`.
+///
+/// # Errors
+/// As [`Contents::new`].
+pub fn contents(
+    files: &[ModelFile],
+    digests: &[Digest],
+    plans: &[LayerPlan],
+    layers: &[Digest],
+) -> Result<Contents, MalformedContents> {
+    let entries = plans.iter().enumerate().flat_map(|(layer, plan)| {
+        plan.members().iter().map(move |member| FileEntry {
+            path: files[member.file].path.clone(),
+            size: files[member.file].stamp.size,
+            digest: digests[member.file].clone(),
+            layer,
+            offset: member.data_offset,
+        })
+    });
+    Contents::new(layers.to_vec(), entries.collect())
+}
+
+/// The descriptor of a layer in the manifest. A layer of one file has its path as a title.
+#[must_use]
+pub fn layer_descriptor(files: &[ModelFile], plan: &LayerPlan, digest: &Digest) -> Descriptor {
+    let mut descriptor = Descriptor::plain(media::OCI_LAYER, digest.clone(), plan.size());
+    if let [only] = plan.members() {
+        let title = files[only.file].path.to_string();
+        descriptor.annotations.insert(annotation::TITLE.to_owned(), title);
+    }
+    descriptor
+}
+
+/// Makes the image of a model: `layers` are the descriptors of the layers of `contents`, in their order.
+///
+/// The same arguments give the same bytes. What is said about the version stands in the labels of the config and in
+/// the annotations of the manifest; the contents list is a label only.
+///
+/// # Errors
+/// [`ImageError`].
+pub fn build(
+    contents: Contents,
+    layers: &[Descriptor],
+    settings: &ImageSettings,
+    provenance: &Provenance,
+    platforms: Platforms,
+    limits: &Limits,
+) -> Result<Image, ImageError> {
+    let annotations = annotations(&contents, settings, provenance)?;
+    let mut labels = annotations.clone();
+    labels.insert(Contents::LABEL.to_owned(), contents.to_json());
+    let architectures: &[&str] = match platforms {
+        Platforms::Single => &["amd64"],
+        Platforms::Index => &["amd64", "arm64"],
+    };
+    let mut image = Image {
+        configs: Vec::new(),
+        manifests: Vec::new(),
+        index: None,
+        contents,
+    };
+    for &architecture in architectures {
+        let config = Blob::new(
+            media::OCI_CONFIG,
+            &ImageConfig {
+                created: provenance.created.clone(),
+                architecture: architecture.to_owned(),
+                os: "linux".to_owned(),
+                config: ContainerConfig {
+                    labels: Some(labels.clone()),
+                },
+                rootfs: RootFs {
+                    kind: "layers".to_owned(),
+                    diff_ids: layers.iter().map(|layer| layer.digest.clone()).collect(),
+                },
+            },
+        );
+        if config.descriptor.size > limits.config_bytes {
+            return Err(ImageError::ConfigTooLarge {
+                files: image.contents.files().len(),
+                size: config.descriptor.size,
+                most: limits.config_bytes,
+            });
+        }
+        let manifest = Blob::new(
+            media::OCI_MANIFEST,
+            &Manifest {
+                schema_version: 2,
+                media_type: Some(media::OCI_MANIFEST.to_owned()),
+                artifact_type: None,
+                config: config.descriptor.clone(),
+                layers: layers.to_vec(),
+                subject: None,
+                annotations: annotations.clone(),
+            },
+        );
+        image.configs.push(config);
+        image.manifests.push(within(manifest, limits)?);
+    }
+    if platforms == Platforms::Index {
+        image.index = Some(within(index(&image, architectures, annotations), limits)?);
+    }
+    Ok(image)
+}
+
+fn index(image: &Image, architectures: &[&str], annotations: BTreeMap<String, String>) -> Blob {
+    let manifests = image.manifests.iter().zip(architectures);
+    Blob::new(
+        media::OCI_INDEX,
+        &Index {
+            schema_version: 2,
+            media_type: Some(media::OCI_INDEX.to_owned()),
+            artifact_type: None,
+            manifests: manifests
+                .map(|(manifest, &architecture)| Descriptor {
+                    platform: Some(Platform {
+                        architecture: architecture.to_owned(),
+                        os: "linux".to_owned(),
+                        variant: None,
+                    }),
+                    ..manifest.descriptor.clone()
+                })
+                .collect(),
+            subject: None,
+            annotations,
+        },
+    )
+}
+
+fn within(manifest: Blob, limits: &Limits) -> Result<Blob, ImageError> {
+    if manifest.descriptor.size > limits.manifest_bytes {
+        return Err(ImageError::ManifestTooLarge {
+            size: manifest.descriptor.size,
+            most: limits.manifest_bytes,
+        });
+    }
+    Ok(manifest)
+}
+
+/// Names under which only Modelkeep speaks, besides all that begin with [`OWN_PREFIX`].
+const OWN_NAMES: [&str; 4] = [
+    annotation::VERSION,
+    annotation::CREATED,
+    annotation::REVISION,
+    annotation::REF_NAME,
+];
+const OWN_PREFIX: &str = "dev.modelkeep.";
+
+fn annotations(
+    contents: &Contents,
+    settings: &ImageSettings,
+    provenance: &Provenance,
+) -> Result<BTreeMap<String, String>, ImageError> {
+    let own = |label: &&String| label.starts_with(OWN_PREFIX) || OWN_NAMES.contains(&label.as_str());
+    if let Some(label) = settings.labels.keys().find(own) {
+        return Err(ImageError::ReservedLabel(label.clone()));
+    }
+    if let Some((name, &value)) = provenance.metrics.iter().find(|(_, value)| !value.is_finite()) {
+        let name = name.clone();
+        return Err(ImageError::Metric { name, value });
+    }
+    let json = |document: Vec<u8>| String::from_utf8(document).expect("JSON is UTF-8");
+    let metrics = (!provenance.metrics.is_empty()).then(|| json(to_json(&provenance.metrics)));
+    let params = (!provenance.params.is_empty()).then(|| json(to_json(&provenance.params)));
+    let said = [
+        (annotation::VERSION, Some(provenance.version.clone())),
+        (annotation::CREATED, provenance.created.clone()),
+        (annotation::REVISION, provenance.revision.clone()),
+        (annotation::SOURCE, provenance.source.clone()),
+        (annotation::TITLE, provenance.title.clone()),
+        (annotation::LICENSES, provenance.licenses.clone()),
+        (annotation::MESSAGE, provenance.message.clone()),
+        (annotation::METRICS, metrics),
+        (annotation::PARAMS, params),
+        (annotation::ROOT, Some(contents.root().to_string())),
+    ];
+    let mut annotations: BTreeMap<String, String> = said
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect();
+    // What the user declares is meant; what the model card or git says is found.
+    annotations.extend(settings.labels.clone());
+    Ok(annotations)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+//! Reading files, once, into layers.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::PathBuf,
+};
+
+use modelkeep_core::{
+    Digest, Hashed, ModelPath,
+    content::{self, Sink},
+    sha256::{Sha256, update_both},
+};
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+};
+
+use crate::{
+    layout::LayerPlan,
+    scan::{ModelFile, Stamp},
+    stream::Stream,
+    tar,
+};
+
+/// A layer that has been read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackedLayer {
+    /// Digest and size of the layer, for [`Sink::commit`].
+    pub hashed: Hashed,
+    /// The digests of its files, in the order of [`LayerPlan::members`].
+    pub files: Vec<Digest>,
+}
+
+/// Why a file was not read into its layer.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// It is not what it was when the directory was scanned.
+    #[error("{0} changed while it was read")]
+    Changed(ModelPath),
+    /// The operating system refused.
+    #[error("cannot read {path}")]
+    Read {
+        /// Where the file is.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The sink refused.
+    #[error("cannot write the layer with {path}")]
+    Write {
+        /// The file that was being read.
+        path: ModelPath,
+        /// What the sink said.
+        #[source]
+        source: content::Error,
+    },
+}
+
+/// Reads the files of `plan` and writes their layer to `sink`; without one, the layer is only hashed. `on_bytes` is
+/// told how many bytes of files came, as they come.
+///
+/// Every file is read once. Writes are of 1 MiB, aligned in memory and in the layer, but for the last.
+///
+/// # Errors
+/// [`PackError`]; what the sink got is then worth nothing.
+pub fn pack_layer(
+    files: &[ModelFile],
+    plan: &LayerPlan,
+    mut sink: Option<&mut (dyn Sink + '_)>,
+    on_bytes: &mut dyn FnMut(u64),
+) -> Result<PackedLayer, PackError> {
+    let mut write = |offset: u64, bytes: &[u8]| match &mut sink {
+        Some(sink) => sink.write(offset, bytes),
+        None => Ok(()),
+    };
+    let mut layer = Layer {
+        stream: Stream::new(plan.size(), &mut write),
+        hasher: Sha256::new(),
+    };
+    let mut digests = Vec::with_capacity(plan.members().len());
+    let mut head = plan.head();
+    for member in plan.members() {
+        let file = &files[member.file];
+        let size = file.stamp.size;
+        let name = plan.image_path().member(file.path.as_str());
+        head.extend_from_slice(&tar::file(&name, size, member.header_offset));
+        layer.put(&head).map_err(refused(file))?;
+        digests.push(layer.put_file(file, on_bytes)?);
+        head.clear();
+        head.extend_from_slice(tar::tail(size));
+    }
+    let last = plan.members().last().map(|member| &files[member.file]);
+    head.extend_from_slice(&tar::END);
+    let finished = layer.put(&head).and_then(|()| layer.stream.finish());
+    if let (Err(error), Some(last)) = (finished, last) {
+        return Err(refused(last)(error));
+    }
+    Ok(PackedLayer {
+        hashed: Hashed::from_sha256(layer.hasher),
+        files: digests,
+    })
+}
+
+struct Layer<'a> {
+    stream: Stream<'a, content::Error>,
+    hasher: Sha256,
+}
+
+impl Layer<'_> {
+    fn put(&mut self, bytes: &[u8]) -> content::Result<()> {
+        self.hasher.update(bytes);
+        self.stream.put(bytes)
+    }
+
+    fn put_file(&mut self, file: &ModelFile, on_bytes: &mut dyn FnMut(u64)) -> Result<Digest, PackError> {
+        let mut opened = Opened::open(file)?;
+        let mut hasher = Sha256::new();
+        let mut left = file.stamp.size;
+        while left > 0 {
+            let room = self.stream.room(left);
+            let came = opened.read(room)?;
+            update_both(&mut hasher, &mut self.hasher, &room[..came]);
+            self.stream.advance(came).map_err(refused(file))?;
+            left -= came as u64;
+            on_bytes(came as u64);
+        }
+        opened.finish()?;
+        Ok(Digest::from_sha256(hasher.finish()))
+    }
+}
+
+fn refused(file: &ModelFile) -> impl FnOnce(content::Error) -> PackError {
+    let path = file.path.clone();
+    move |source| PackError::Write { path, source }
+}
+
+/// The digest of a file alone, for comparison with a version that exists. `on_bytes` is as in [`pack_layer`].
+///
+/// # Errors
+/// [`PackError::Changed`], [`PackError::Read`].
+pub fn hash_file(file: &ModelFile, on_bytes: &mut dyn FnMut(u64)) -> Result<Digest, PackError> {
+    let mut opened = Opened::open(file)?;
+    let mut hasher = Sha256::new();
+    let mut left = file.stamp.size;
+    let length = left.min(256 << 10);
+    let mut buffer = vec![0; usize::try_from(length).expect("at most 256 KiB")];
+    while left > 0 {
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        let came = opened.read(&mut buffer[..most])?;
+        hasher.update(&buffer[..came]);
+        left -= came as u64;
+        on_bytes(came as u64);
+    }
+    opened.finish()?;
+    Ok(Digest::from_sha256(hasher.finish()))
+}
+
+/// A file that is open for reading, and is the one that was scanned.
+pub(crate) struct Opened<'a> {
+    file: File,
+    scanned: &'a ModelFile,
+}
+
+impl<'a> Opened<'a> {
+    pub(crate) fn open(scanned: &'a ModelFile) -> Result<Self, PackError> {
+        // Without NONBLOCK, opening a pipe that was put there since would wait for a writer.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::open(&scanned.location, flags, Mode::empty()) {
+            Ok(fd) => File::from(fd),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => {
+                return Err(PackError::Changed(scanned.path.clone()));
+            }
+            Err(error) => return Err(unreadable(scanned)(error.into())),
+        };
+        let opened = Self { file, scanned };
+        opened.check()?;
+        Ok(opened)
+    }
+
+    /// Reads some bytes, of which there must be at least one.
+    pub(crate) fn read(&mut self, into: &mut [u8]) -> Result<usize, PackError> {
+        match read_some(&mut self.file, into).map_err(unreadable(self.scanned))? {
+            0 => Err(PackError::Changed(self.scanned.path.clone())),
+            came => Ok(came),
+        }
+    }
+
+    /// Makes sure that the file ends here, and that nobody wrote to it since it was scanned.
+    fn finish(mut self) -> Result<(), PackError> {
+        let more = read_some(&mut self.file, &mut [0]).map_err(unreadable(self.scanned))?;
+        if more > 0 {
+            return Err(PackError::Changed(self.scanned.path.clone()));
+        }
+        self.check()
+    }
+
+    fn check(&self) -> Result<(), PackError> {
+        let metadata = self.file.metadata().map_err(unreadable(self.scanned))?;
+        if metadata.is_file() && Stamp::of(&metadata) == self.scanned.stamp {
+            Ok(())
+        } else {
+            Err(PackError::Changed(self.scanned.path.clone()))
+        }
+    }
+}
+
+fn unreadable(file: &ModelFile) -> impl FnOnce(io::Error) -> PackError {
+    let path = file.location.clone();
+    move |source| PackError::Read { path, source }
+}
+
+fn read_some(file: &mut File, into: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(into) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! What the tests of this crate share.
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::{Cursor, Read},
+    path::Path,
+    sync::Mutex,
+};
+
+use modelkeep_core::{
+    Algorithm, ByteRange, Contents, Descriptor, Digest, Hashed, Hasher, Limits,
+    content::{Error, Result, Sink, Source},
+};
+
+use crate::{
+    image::{self, ImagePath},
+    layout, pack,
+    scan::{ModelFile, ScanOptions, Stamp},
+};
+
+/// A file that is on no disk.
+pub(crate) fn model_file(path: &str, size: u64) -> ModelFile {
+    ModelFile {
+        path: path.parse().unwrap(),
+        location: "/nowhere".into(),
+        stamp: Stamp {
+            size,
+            mtime_ns: 0,
+            ctime_ns: 0,
+            dev: 0,
+            ino: 0,
+        },
+    }
+}
+
+/// The files of a directory in which nothing is wrong.
+pub(crate) fn scan(directory: &Path) -> Vec<ModelFile> {
+    let scan = crate::scan::scan(directory, &ScanOptions::default()).unwrap();
+    assert_eq!(scan.warnings, []);
+    scan.files
+}
+
+/// Blobs in memory.
+#[derive(Default)]
+pub(crate) struct Memory {
+    pub(crate) blobs: HashMap<Digest, Vec<u8>>,
+}
+
+impl Memory {
+    pub(crate) fn hash(bytes: &[u8]) -> Hashed {
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        hasher.update(bytes);
+        hasher.finish()
+    }
+
+    pub(crate) fn add(&mut self, bytes: Vec<u8>) -> Digest {
+        let digest = Digest::of(&bytes);
+        self.blobs.insert(digest.clone(), bytes);
+        digest
+    }
+}
+
+impl Source for Memory {
+    fn open<'a>(&'a self, blob: &Descriptor, range: ByteRange) -> Result<Box<dyn Read + Send + 'a>> {
+        let bytes = self.blobs.get(&blob.digest).ok_or_else(|| Error::NotFound {
+            what: blob.digest.to_string(),
+            place: "memory".to_owned(),
+        })?;
+        let start = (range.offset as usize).min(bytes.len());
+        Ok(Box::new(Cursor::new(&bytes[start..]).take(range.length)))
+    }
+}
+
+/// A blob that grows in memory, and checks the order and alignment of what is written.
+#[derive(Default)]
+pub(crate) struct MemorySink {
+    pub(crate) bytes: Mutex<Vec<u8>>,
+}
+
+impl Sink for &MemorySink {
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let mut all = self.bytes.lock().unwrap();
+        assert_eq!(offset, all.len() as u64);
+        assert_eq!(offset % 4096, 0);
+        assert_eq!(bytes.as_ptr().addr() % 4096, 0);
+        all.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn commit(self: Box<Self>, _: &Hashed) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A version of a directory, in memory.
+pub(crate) struct Version {
+    pub(crate) contents: Contents,
+    pub(crate) layers: Vec<Descriptor>,
+    pub(crate) memory: Memory,
+}
+
+/// Packs all of `directory` as a push does.
+pub(crate) fn pack(directory: &Path) -> Version {
+    pack_files(&scan(directory))
+}
+
+pub(crate) fn pack_files(files: &[ModelFile]) -> Version {
+    let plans = layout::layout(files, &ImagePath::default(), &Limits::default()).unwrap();
+    let mut digests = vec![None; files.len()];
+    let mut layers = Vec::new();
+    let mut memory = Memory::default();
+    for plan in &plans {
+        let sink = MemorySink::default();
+        let packed = pack::pack_layer(files, plan, Some(&mut &sink), &mut |_| {}).unwrap();
+        for (member, digest) in plan.members().iter().zip(&packed.files) {
+            digests[member.file] = Some(digest.clone());
+        }
+        let bytes = sink.bytes.into_inner().unwrap();
+        assert_eq!(bytes.len() as u64, plan.size());
+        assert_eq!(memory.add(bytes), *packed.hashed.digest());
+        layers.push(image::layer_descriptor(files, plan, packed.hashed.digest()));
+    }
+    let digests: Vec<Digest> = digests.into_iter().map(Option::unwrap).collect();
+    let layer_digests: Vec<Digest> = layers.iter().map(|layer| layer.digest.clone()).collect();
+    Version {
+        contents: image::contents(files, &digests, &plans, &layer_digests).unwrap(),
+        layers,
+        memory,
+    }
+}
+
+/// Numbers without a pattern, the same in every run (xorshift64).
+pub(crate) struct Numbers(pub(crate) u64);
+
+impl Numbers {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+
+    pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(length + 8);
+        while bytes.len() < length {
+            self.below(u64::MAX);
+            bytes.extend_from_slice(&self.0.to_le_bytes());
+        }
+        bytes.truncate(length);
+        bytes
+    }
+}
+
+/// A tree of files whose sizes lie about the bounds that the layout knows.
+pub(crate) fn random_tree(directory: &Path, numbers: &mut Numbers) {
+    const NAMES: [&str; 8] = ["a", "b c", "données", "模型", "README.md", "x.bin", "-", "0"];
+    const SIZES: [usize; 10] = [0, 1, 511, 512, 513, 4096, 65_535, 65_536, 1 << 20, 8 << 20];
+    for n in 0..2 + numbers.below(12) {
+        let mut path = directory.to_owned();
+        for _ in 0..numbers.below(4) {
+            path.push(format!("d{}", NAMES[numbers.below(8) as usize]));
+        }
+        fs::create_dir_all(&path).unwrap();
+        let mut name = format!("{n}{}", NAMES[numbers.below(8) as usize]);
+        if numbers.below(4) == 0 {
+            name.push_str(&"n".repeat(120));
+        }
+        let size = SIZES[numbers.below(10) as usize] + numbers.below(2) as usize;
+        fs::write(path.join(name), numbers.bytes(size)).unwrap();
+    }
+}
+
+/// Paths and contents of all files below `directory`.
+pub(crate) fn tree(directory: &Path) -> Vec<(String, Vec<u8>)> {
+    fn add(directory: &Path, prefix: &str, into: &mut Vec<(String, Vec<u8>)>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let entry = entry.unwrap();
+            let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            if entry.file_type().unwrap().is_dir() {
+                add(&entry.path(), &format!("{path}/"), into);
+            } else {
+                into.push((path, fs::read(entry.path()).unwrap()));
+            }
+        }
+    }
+    let mut files = Vec::new();
+    add(directory, "", &mut files);
+    files.sort();
+    files
+}

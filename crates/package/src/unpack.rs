@@ -1,0 +1,275 @@
+//! A version, or some of its files, into a directory.
+//!
+//! No archive is unpacked. The contents list says where in a layer each file lies; it is checked before anything
+//! touches the disk, and every file is hashed while it is written and not kept unless it is what the list says.
+
+mod check;
+mod place;
+mod survey;
+mod write;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use modelkeep_core::{
+    Buffer, Contents, Descriptor, Digest, FileEntry, ModelPath,
+    content::{self, Source},
+};
+
+use crate::stream::BUFFER;
+use place::Place;
+
+/// How a version is written.
+#[derive(Clone, Copy, Debug)]
+pub struct UnpackOptions {
+    /// What is done about a directory that has other files in it.
+    pub existing: Existing,
+    /// Number of threads, each with a buffer of 1 MiB.
+    pub workers: usize,
+}
+
+/// What is done about files that lie where a version is to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Files that are right are kept; any other one is an error, and nothing is written.
+    Refuse,
+    /// Files that are right are kept; files of the version that differ are replaced; other files stay.
+    Replace,
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unpacked {
+    /// Number of files that are there now.
+    pub files: usize,
+    /// Bytes of those files.
+    pub bytes: u64,
+    /// Bytes of those that were written.
+    pub bytes_written: u64,
+    /// Number of those that were right before.
+    pub reused_files: usize,
+}
+
+/// Why a version was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum UnpackError {
+    /// The directory has files in it that are not the version's.
+    #[error("{destination} is not empty: {example} {obstacle}")]
+    Occupied {
+        /// The directory.
+        destination: PathBuf,
+        /// One of the files, relative to the directory.
+        example: String,
+        /// What is the matter with it.
+        obstacle: Obstacle,
+    },
+    /// Another process writes to the directory.
+    #[error("another process is writing to {0}")]
+    Busy(PathBuf),
+    /// Something else lies where the directory should be, or its name is not UTF-8.
+    #[error("{0} cannot be made a directory")]
+    NotADirectory(PathBuf),
+    /// No file of the version was asked for.
+    #[error("no file of the version is included")]
+    NothingIncluded,
+    /// More files than a version may have.
+    #[error("the version says that it has {files} files, and {most} are the most that is written")]
+    TooManyFiles {
+        /// How many it has.
+        files: usize,
+        /// The most that are written.
+        most: usize,
+    },
+    /// A layer that the manifest does not have.
+    #[error("{path} should lie in the layer {layer}, which the manifest does not list")]
+    UnknownLayer {
+        /// The file.
+        path: ModelPath,
+        /// The layer.
+        layer: Digest,
+    },
+    /// A place that is not in the layer, or that another file has.
+    #[error("{0} should lie where its layer has no room for it")]
+    Place(ModelPath),
+    /// The end that holds the version does not give the file.
+    #[error("cannot open {path} in the version")]
+    Source {
+        /// The file.
+        path: ModelPath,
+        /// What the end said.
+        #[source]
+        source: content::Error,
+    },
+    /// The end that holds the version stopped to give the file.
+    #[error("cannot read {path} from the version")]
+    Read {
+        /// The file.
+        path: ModelPath,
+        /// What it said.
+        #[source]
+        source: io::Error,
+    },
+    /// More or fewer bytes than the list says.
+    #[error("{path} should have {expected} bytes, and the version gave {problem}")]
+    Length {
+        /// The file.
+        path: ModelPath,
+        /// Its size in bytes.
+        expected: u64,
+        /// Whether there were more or fewer.
+        problem: &'static str,
+    },
+    /// Other bytes than the list says.
+    #[error("{path} is damaged in the version: expected {expected}, found {found}")]
+    Damaged {
+        /// The file.
+        path: ModelPath,
+        /// What it should be.
+        expected: Digest,
+        /// What it is.
+        found: Digest,
+    },
+    /// The operating system refused.
+    #[error("cannot {doing}")]
+    Io {
+        /// What was being done, with the path.
+        doing: String,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Why a directory is not one for a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// A file that is not of the version. [`Existing::Replace`] lets it be.
+    Unlisted,
+    /// A file of the version with other content. [`Existing::Replace`] replaces it.
+    Differs,
+    /// A directory where a file should be, or something else where a directory should be. It has to be moved away.
+    Kind,
+}
+
+impl std::fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Unlisted => "is not in the version",
+            Self::Differs => "is another one in the version",
+            Self::Kind => "is in the way of the version",
+        })
+    }
+}
+
+fn io_error(doing: impl Into<String>) -> impl FnOnce(io::Error) -> UnpackError {
+    let doing = doing.into();
+    move |source| UnpackError::Io { doing, source }
+}
+
+/// Writes the files of a version that `include` names into `destination`. `layers` are those of the manifest.
+/// `on_bytes` is told of bytes of files that are there, as they are found or written.
+///
+/// A destination that is not there appears whole: it is written under another name beside, and renamed. What a killed
+/// process left under that name is used again. An existing directory is written in place, because it may be a mount
+/// point, the working directory, or have permissions that somebody chose; there, each file appears whole.
+/// When this returns, everything is on the disk.
+///
+/// # Errors
+/// [`UnpackError`]. Whole files may have been written then, and the next call finds them.
+pub fn unpack(
+    source: &dyn Source,
+    layers: &[Descriptor],
+    contents: &Contents,
+    include: &(dyn Fn(&ModelPath) -> bool + Sync),
+    destination: &Path,
+    options: &UnpackOptions,
+    on_bytes: &(dyn Fn(u64) + Sync),
+) -> Result<Unpacked, UnpackError> {
+    let jobs = check::check(layers, contents, include)?;
+    let place = Place::open(destination)?;
+    match fill(source, contents, &jobs, &place, destination, options, on_bytes) {
+        Ok(unpacked) => place.finish(destination).map(|()| unpacked),
+        Err(error) => {
+            place.abandon();
+            Err(error)
+        }
+    }
+}
+
+fn fill(
+    source: &dyn Source,
+    contents: &Contents,
+    jobs: &[Job<'_>],
+    place: &Place,
+    destination: &Path,
+    options: &UnpackOptions,
+    on_bytes: &(dyn Fn(u64) + Sync),
+) -> Result<Unpacked, UnpackError> {
+    let existing = match place {
+        // What lies there is ours alone.
+        Place::New(_) => Existing::Replace,
+        Place::Old(_) => options.existing,
+    };
+    let root = place.dir();
+    let workers = options.workers.max(1);
+    survey::clean(place, contents, jobs, existing, destination)?;
+    let missing = survey::missing(root, jobs, workers, existing, destination, on_bytes)?;
+    each(workers, &missing, &|job, buffer| {
+        write::write(source, job, root, buffer, on_bytes)
+    })?;
+    write::sync_directories(root, &missing)?;
+    Ok(Unpacked {
+        files: jobs.len(),
+        bytes: jobs.iter().map(|job| job.file.size).sum(),
+        bytes_written: missing.iter().map(|job| job.file.size).sum(),
+        reused_files: jobs.len() - missing.len(),
+    })
+}
+
+/// One file to write, and the layer it lies in.
+#[derive(Clone, Copy, Debug)]
+struct Job<'a> {
+    file: &'a FileEntry,
+    layer: &'a Descriptor,
+}
+
+/// Does `work` on all of `jobs` with a number of threads, until one fails; answers the first failure.
+fn each(
+    workers: usize,
+    jobs: &[Job<'_>],
+    work: &(dyn Fn(&Job<'_>, &mut Buffer) -> Result<(), UnpackError> + Sync),
+) -> Result<(), UnpackError> {
+    let next = AtomicUsize::new(0);
+    let failure = Mutex::new(None);
+    let run = || {
+        let largest = jobs.iter().map(|job| job.file.size).max().unwrap_or(0);
+        let length = usize::try_from(largest).unwrap_or(BUFFER).clamp(1, BUFFER);
+        let mut buffer = Buffer::new(length);
+        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(error) = work(job, &mut buffer) {
+                next.store(jobs.len(), Ordering::Relaxed);
+                failure
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get_or_insert(error);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..workers.min(jobs.len()) {
+            scope.spawn(run);
+        }
+        run();
+    });
+    let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failure.map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests;

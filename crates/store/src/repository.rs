@@ -1,0 +1,229 @@
+use std::{
+    fs::{self, File},
+    io::{ErrorKind, Read},
+};
+
+use modelkeep_core::{
+    ByteRange, Descriptor, Digest, Hashed, Limits, Mutability, RepoName, Tag,
+    content::{Error, Expect, Journal, Names, Need, Result, Sink, Source, Target, Transaction},
+};
+use modelkeep_disk::publish;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    blobs::{Blobs, Incoming},
+    keys::{self, Keys, RepositoryKeys, VERSION},
+    records,
+    transaction::Change,
+};
+
+/// One repository of a store: an end that offers and takes blobs, and keeps names and history.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    pub(crate) store: Keys,
+    pub(crate) keys: RepositoryKeys,
+    blobs: Blobs,
+    name: RepoName,
+    record: Record,
+}
+
+/// What `_repository` says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    version: u64,
+    #[serde(flatten)]
+    pub(crate) mutability: Mutability,
+    created: String,
+}
+
+/// What a file in `_manifests` says; its name is the digest.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ManifestRecord {
+    pub(crate) media_type: String,
+    pub(crate) size: u64,
+}
+
+impl Record {
+    pub(crate) fn new(mutability: &Mutability, created: &str) -> Self {
+        Self {
+            version: VERSION,
+            mutability: mutability.clone(),
+            created: created.to_owned(),
+        }
+    }
+
+    pub(crate) fn read(keys: &RepositoryKeys) -> Result<Option<Self>> {
+        match records::read::<Self>(&keys.record())? {
+            Some(record) if record.version > VERSION => Err(records::malformed(
+                &keys.record(),
+                format!(
+                    "the repository has version {}, and this modelkeep knows {VERSION}: use a newer modelkeep",
+                    record.version
+                ),
+            )),
+            record => Ok(record),
+        }
+    }
+}
+
+impl Repository {
+    pub(crate) fn new(store: &Keys, blobs: &Blobs, name: &RepoName, record: Record) -> Self {
+        Self {
+            store: store.clone(),
+            keys: store.repository(name),
+            blobs: blobs.clone(),
+            name: name.clone(),
+            record,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &RepoName {
+        &self.name
+    }
+
+    /// Which of its tags may move, when it was opened; a [`Transaction`] knows what holds now.
+    #[must_use]
+    pub fn mutability(&self) -> &Mutability {
+        &self.record.mutability
+    }
+
+    /// When it was made, RFC 3339, as its maker said.
+    #[must_use]
+    pub fn created(&self) -> &str {
+        &self.record.created
+    }
+
+    /// The descriptor of a manifest of the repository, if it is one.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Malformed`] when its record is.
+    pub fn manifest(&self, digest: &Digest) -> Result<Option<Descriptor>> {
+        let record = records::read::<ManifestRecord>(&self.keys.manifest(digest))?;
+        Ok(record.map(|record| Descriptor::plain(&record.media_type, digest.clone(), record.size)))
+    }
+
+    /// All manifests of the repository, in the order of their digests.
+    ///
+    /// # Errors
+    /// As [`Repository::manifest`].
+    pub fn manifests(&self) -> Result<Vec<Descriptor>> {
+        let mut found = Vec::new();
+        for name in records::list(&self.keys.manifests())? {
+            let path = || self.keys.manifests().join(&name);
+            let digest = keys::parse_digest(&name).ok_or_else(|| records::foreign(path()))?;
+            found.extend(self.manifest(&digest)?);
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn not_found(&self, what: impl ToString) -> Error {
+        Error::NotFound {
+            what: what.to_string(),
+            place: format!("the repository {}", self.name),
+        }
+    }
+
+    /// Whether the blob is here, and the repository may read it.
+    pub(crate) fn has(&self, blob: &Descriptor) -> Result<bool> {
+        Ok(records::size(&self.keys.link(&blob.digest))?.is_some() && self.blobs.has(blob)?)
+    }
+
+    /// Lets the repository read a blob whose name is on the disk already: a link is a promise.
+    fn link(&self, digest: &Digest) -> Result<()> {
+        let path = self.keys.link(digest);
+        // An empty file is whole as soon as it is there.
+        let made = match File::create_new(&path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            result => result.and_then(|_| publish::sync_parent(&path)),
+        };
+        made.map_err(Error::io(format!("write {}", path.display())))
+    }
+}
+
+impl Source for Repository {
+    fn open<'a>(&'a self, blob: &Descriptor, range: ByteRange) -> Result<Box<dyn Read + Send + 'a>> {
+        let linked = records::size(&self.keys.link(&blob.digest))?.is_some();
+        if linked || records::size(&self.keys.manifest(&blob.digest))?.is_some() {
+            Ok(Box::new(self.blobs.open(blob, range)?))
+        } else {
+            Err(self.not_found(&blob.digest))
+        }
+    }
+}
+
+impl Target for Repository {
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
+
+    fn need(&self, blob: &Descriptor) -> Result<Need> {
+        if !self.blobs.has(blob)? {
+            return Ok(Need::From(0));
+        }
+        // Where there is a link, the name of the blob was synced before it was made.
+        if records::size(&self.keys.link(&blob.digest))?.is_none() {
+            self.blobs.sync(&blob.digest)?;
+            self.link(&blob.digest)?;
+        }
+        Ok(Need::Nothing)
+    }
+
+    fn begin<'a>(&'a self, expect: Expect<'_>) -> Result<Box<dyn Sink + 'a>> {
+        Ok(Box::new(Arriving {
+            incoming: self.blobs.begin(&expect)?,
+            repository: self,
+        }))
+    }
+}
+
+struct Arriving<'a> {
+    incoming: Incoming,
+    repository: &'a Repository,
+}
+
+impl Sink for Arriving<'_> {
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.incoming.write(offset, bytes)
+    }
+
+    fn commit(self: Box<Self>, hashed: &Hashed) -> Result<()> {
+        self.incoming.commit(hashed)?;
+        self.repository.link(hashed.digest())
+    }
+}
+
+impl Names for Repository {
+    fn resolve(&self, tag: &Tag) -> Result<Option<Descriptor>> {
+        records::read(&self.keys.tag(tag))
+    }
+
+    fn tags(&self) -> Result<Vec<Tag>> {
+        let mut tags = records::list(&self.keys.tags())?
+            .iter()
+            .map(|name| keys::parse_tag(name).ok_or_else(|| records::foreign(self.keys.tags().join(name))))
+            .collect::<Result<Vec<_>>>()?;
+        tags.sort_unstable();
+        Ok(tags)
+    }
+}
+
+impl Journal for Repository {
+    fn entries(&self, from: u64) -> Result<Vec<Vec<u8>>> {
+        let mut entries = Vec::new();
+        for height in from.max(1)..=u64::MAX {
+            let path = self.keys.entry(height);
+            match fs::read(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => break,
+                entry => entries.push(entry.map_err(Error::io(format!("read {}", path.display())))?),
+            }
+        }
+        Ok(entries)
+    }
+
+    fn begin<'a>(&'a self) -> Result<Box<dyn Transaction + 'a>> {
+        Ok(Box::new(Change::begin(self)?))
+    }
+}

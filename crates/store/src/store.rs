@@ -1,0 +1,206 @@
+use std::path::Path;
+
+use modelkeep_core::{
+    Digest, Mutability, RepoName,
+    content::{Error, Result},
+};
+use modelkeep_disk::{Outcome, Staged, publish};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    blobs::Blobs,
+    keys::{Keys, VERSION},
+    records,
+    repository::{Record, Repository},
+};
+
+/// A directory of repositories and the blobs that they share.
+#[derive(Clone, Debug)]
+pub struct Store {
+    keys: Keys,
+    blobs: Blobs,
+}
+
+/// What the file `format` says.
+#[derive(Serialize, Deserialize)]
+struct Format {
+    format: String,
+    version: u64,
+}
+
+const FORMAT: &str = "modelkeep-store";
+
+impl Store {
+    /// Opens the store at `root`. Nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is none; [`Error::Malformed`] when a newer Modelkeep made it.
+    pub fn open(root: &Path) -> Result<Self> {
+        let keys = Keys::new(root);
+        if check_format(&keys)? {
+            let blobs = Blobs::new(keys.clone());
+            Ok(Self { keys, blobs })
+        } else {
+            Err(Error::NotFound {
+                what: "a store".to_owned(),
+                place: root.display().to_string(),
+            })
+        }
+    }
+
+    /// Opens the store at `root` for writing: it is made if it is not there, and what killed processes left is
+    /// removed.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; [`Error::Malformed`] when the directory holds other things; [`Error::Io`].
+    pub fn create(root: &Path) -> Result<Self> {
+        let keys = Keys::new(root);
+        let io = || Error::io(format!("make a store in {}", root.display()));
+        if !check_format(&keys)? {
+            publish::create_directories(root).map_err(io())?;
+            refuse_other_things(&keys)?;
+            let format = Format {
+                format: FORMAT.to_owned(),
+                version: VERSION,
+            };
+            // First of all, so that whoever finds anything else finds this too.
+            publish::write_new(&keys.format(), &records::json(&format)).map_err(io())?;
+        }
+        for directory in [keys.staging(), keys.blobs(), keys.repositories()] {
+            publish::create_directories(&directory).map_err(io())?;
+        }
+        Staged::sweep(&keys.staging())
+            .map_err(Error::io(format!("clean up {}", keys.staging().display())))?;
+        Self::open(root)
+    }
+
+    /// Where the store is.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.keys.root()
+    }
+
+    /// All repositories, in byte order.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Malformed`] when something else lies among them.
+    pub fn repositories(&self) -> Result<Vec<RepoName>> {
+        let mut found = Vec::new();
+        // Names have at most 255 characters, so the walk goes no deeper than that.
+        let mut left = vec![String::new()];
+        while let Some(parent) = left.pop() {
+            for part in records::list(&self.keys.repositories().join(&parent))? {
+                if part == "_repository" {
+                    found.extend(parent.parse::<RepoName>());
+                }
+                if part.starts_with('_') {
+                    continue;
+                }
+                let name = match parent.as_str() {
+                    "" => part,
+                    parent => format!("{parent}/{part}"),
+                };
+                match name.parse::<RepoName>() {
+                    Ok(_) => left.push(name),
+                    Err(_) => return Err(records::foreign(self.keys.repositories().join(name))),
+                }
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// The repository `name`, if it is here.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Malformed`] when its record is.
+    pub fn repository(&self, name: &RepoName) -> Result<Option<Repository>> {
+        let record = Record::read(&self.keys.repository(name))?;
+        Ok(record.map(|record| Repository::new(&self.keys, &self.blobs, name, record)))
+    }
+
+    /// Makes the repository `name`, unless it is here: then it stays what it is. `created` is the time, RFC 3339.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Malformed`] when it is here and its record is malformed.
+    pub fn create_repository(
+        &self,
+        name: &RepoName,
+        mutability: &Mutability,
+        created: &str,
+    ) -> Result<(Repository, Outcome)> {
+        let keys = self.keys.repository(name);
+        let outcome = if self.repository(name)?.is_some() {
+            // Its maker may have died, or not yet come, to sync it.
+            publish::sync_parent(&keys.record())
+                .map_err(Error::io(format!("sync {}", keys.record().display())))?;
+            Outcome::Exists
+        } else {
+            for directory in [keys.links(), keys.manifests(), keys.tags(), keys.history()] {
+                let made = publish::create_directories(&directory);
+                made.map_err(Error::io(format!("make {}", directory.display())))?;
+            }
+            // Last: a directory without it is no repository, whatever else is there.
+            let record = records::json(&Record::new(mutability, created));
+            records::write_new(&self.keys.staging(), &keys.record(), &record)?
+        };
+        let repository = self.repository(name)?.ok_or_else(|| Error::NotFound {
+            what: format!("the repository {name}"),
+            place: self.root().display().to_string(),
+        })?;
+        Ok((repository, outcome))
+    }
+
+    /// All blobs and their sizes in bytes, in the order of their digests.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Malformed`], also of each item, when something else lies among them.
+    pub fn blobs(&self) -> Result<impl Iterator<Item = Result<(Digest, u64)>> + use<>> {
+        self.blobs.list()
+    }
+
+    /// Reads a blob, hashes it again, and returns its size in bytes.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when its bytes are not what its digest says; [`Error::NotFound`]; [`Error::Io`].
+    pub fn check(&self, digest: &Digest) -> Result<u64> {
+        self.blobs.check(digest)
+    }
+}
+
+/// Whether a store is there that this code can use.
+fn check_format(keys: &Keys) -> Result<bool> {
+    let path = keys.format();
+    match records::read::<Format>(&path)? {
+        None => Ok(false),
+        Some(found) if found.format != FORMAT => Err(records::malformed(
+            &path,
+            format!("it says {:?}, and not {FORMAT:?}", found.format),
+        )),
+        Some(found) if found.version > VERSION => Err(records::malformed(
+            &path,
+            format!(
+                "the store has version {}, and this modelkeep knows {VERSION}: use a newer modelkeep",
+                found.version
+            ),
+        )),
+        Some(_) => Ok(true),
+    }
+}
+
+/// A store is not made among other files: it would be hard to tell them apart again.
+fn refuse_other_things(keys: &Keys) -> Result<()> {
+    // The root of a file system has `lost+found` from the beginning.
+    let others = records::list(keys.root())?;
+    let Some(other) = others.iter().find(|name| *name != "lost+found") else {
+        return Ok(());
+    };
+    // Another process may have made the store since this one looked for it.
+    if check_format(keys)? {
+        return Ok(());
+    }
+    Err(Error::Malformed {
+        what: keys.root().display().to_string(),
+        reason: format!("it is no store, and holds {other:?}: choose a new or empty directory"),
+    })
+}

@@ -1,0 +1,83 @@
+//! What the ports promise, one function per clause. Each takes an end that holds nothing yet, and panics when the
+//! end breaks its word.
+
+#![expect(clippy::unwrap_used, reason = "these are tests, called from other crates")]
+
+pub mod blobs;
+pub mod names;
+
+use modelkeep_core::content::{Journal, Names, Source, Target};
+
+/// An end that offers and takes blobs.
+pub trait BlobEnd: Source + Target {}
+impl<T: Source + Target> BlobEnd for T {}
+
+/// An end that keeps names and history too.
+pub trait NameEnd: Source + Target + Names + Journal {}
+impl<T: Source + Target + Names + Journal> NameEnd for T {}
+
+/// One test for each clause of [`conformance::blobs`](crate::conformance::blobs). `$with` calls the clause that it
+/// is given with an empty end.
+#[macro_export]
+macro_rules! blob_tests {
+    ($with:path) => {
+        $crate::clauses!($with, blobs:
+            what_is_committed_is_read_back,
+            any_range_is_read,
+            a_range_past_the_end_is_refused,
+            what_was_never_written_is_not_found,
+            a_committed_blob_is_needed_no_more,
+            a_blob_of_another_size_is_needed,
+            writes_may_come_in_any_order,
+            an_empty_blob_is_a_blob,
+            a_blob_of_unknown_digest_is_found_by_what_was_hashed,
+            either_algorithm_will_do,
+            nothing_is_there_before_the_commit,
+            a_dropped_sink_leaves_nothing,
+            a_blob_that_is_not_what_was_expected_leaves_nothing,
+            a_blob_that_is_not_whole_leaves_nothing,
+            a_byte_is_not_written_twice,
+            what_was_hashed_must_be_as_long_as_the_blob,
+            one_blob_may_arrive_many_times_at_once,
+            a_small_blob_is_put_and_fetched,
+            a_fetch_reads_no_more_than_its_limit,
+        );
+    };
+}
+
+/// One test for each clause of [`conformance::names`](crate::conformance::names). `$with` calls the clause that it
+/// is given with an empty end.
+#[macro_export]
+macro_rules! name_tests {
+    ($with:path) => {
+        $crate::clauses!($with, names:
+            a_tag_is_what_it_was_last_set_to,
+            tags_are_listed_in_byte_order,
+            a_tag_points_at_nothing_but_a_manifest,
+            a_manifest_is_admitted_with_all_that_it_needs,
+            a_manifest_may_be_admitted_again,
+            a_manifest_does_not_need_its_subject_or_what_lies_elsewhere,
+            an_index_needs_its_manifests,
+            what_is_not_a_manifest_is_not_admitted,
+            entries_are_read_from_any_height,
+            a_height_is_given_once_and_without_a_gap,
+            a_change_sees_what_it_did,
+            changes_take_turns,
+            a_change_within_a_change_is_refused,
+        );
+    };
+}
+
+/// Tests that each call one clause of a module of [`conformance`](crate::conformance).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! clauses {
+    ($with:path, $module:ident: $($clause:ident),+ $(,)?) => {
+        $(
+            #[test]
+            fn $clause() {
+                $with(&|end| $crate::conformance::$module::$clause(end));
+            }
+        )+
+    };
+}

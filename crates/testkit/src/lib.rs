@@ -1,0 +1,12 @@
+//! For tests only: an end in memory, and the clauses that every end keeps.
+//!
+//! [`Memory`] is the smallest end that is right: tests of what moves bytes and changes names use it where a disk
+//! would only slow them down. [`conformance`] holds one function per clause of the ports of
+//! [`modelkeep_core::content`]; each end runs all of them, [`Memory`] too, by [`blob_tests!`] and [`name_tests!`].
+
+#![forbid(unsafe_code)]
+
+pub mod conformance;
+mod memory;
+
+pub use memory::Memory;

@@ -41,6 +41,10 @@ impl Credentials {
         }
         let text = String::from_utf8(LENIENT.decode(rest).ok()?).ok()?;
         let (name, password) = text.split_once(':')?;
+        if name.is_empty() && password.is_empty() {
+            // Podman and skopeo without credentials answer a Basic challenge like this.
+            return Some(Self::None);
+        }
         Some(Self::Basic(name.to_owned(), Secret::new(password)))
     }
 }
@@ -56,6 +60,12 @@ mod tests {
         };
         assert_eq!((name.as_str(), password.expose()), ("ada", "se:cret"));
         assert_eq!(format!("{password:?}"), "***");
+    }
+
+    #[test]
+    fn an_empty_name_and_password_are_no_credentials() {
+        assert!(matches!(Credentials::parse("Basic Og=="), Some(Credentials::None)));
+        assert!(matches!(Credentials::parse("Basic Onh4"), Some(Credentials::Basic(..))));
     }
 
     #[test]

@@ -64,8 +64,14 @@ mod tests {
 
     #[test]
     fn an_empty_name_and_password_are_no_credentials() {
-        assert!(matches!(Credentials::parse("Basic Og=="), Some(Credentials::None)));
-        assert!(matches!(Credentials::parse("Basic Onh4"), Some(Credentials::Basic(..))));
+        assert!(matches!(
+            Credentials::parse("Basic Og=="),
+            Some(Credentials::None)
+        ));
+        assert!(matches!(
+            Credentials::parse("Basic Onh4"),
+            Some(Credentials::Basic(..))
+        ));
     }
 
     #[test]

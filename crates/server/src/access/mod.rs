@@ -174,7 +174,8 @@ impl Access {
         }
     }
 
-    /// Whether `who` may do it by the rules: for leaving out of a listing what they may not see.
+    /// Whether `who` may do it by the rules: for leaving out of a listing what they may not see. It
+    /// does not know the request's token; where that matters, ask [`Access::authorize`] once more.
     pub fn may(&self, who: &Who, permission: Permission<'_>) -> bool {
         self.rules.allow(who, permission)
     }

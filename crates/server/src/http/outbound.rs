@@ -52,7 +52,7 @@ impl Outbound {
         };
         let result = result.and_then(|()| wire.flush());
         let bytes = match (&result, with_body) {
-            (Ok(()), true) if !matches!(body, ReplyBody::HeadOf(_)) => body.length(),
+            (Ok(()), true) => body.length(),
             (Err(_), true) => meter.total().min(body.length()),
             _ => 0,
         };
@@ -82,7 +82,14 @@ impl Outbound {
 
     fn send_body(&mut self, wire: &mut dyn Wire, body: &ReplyBody, meter: &mut Meter) -> io::Result<()> {
         match body {
-            ReplyBody::Empty | ReplyBody::HeadOf(_) => self.flush(wire, meter),
+            ReplyBody::Empty | ReplyBody::HeadOf(0) => self.flush(wire, meter),
+            // A handler's mistake: only the end of the connection keeps the client from waiting.
+            ReplyBody::HeadOf(_) => {
+                self.flush(wire, meter)?;
+                Err(io::Error::other(
+                    "an answer to another method than HEAD has no body",
+                ))
+            }
             ReplyBody::Owned(bytes) => self.send_bytes(wire, bytes, meter),
             ReplyBody::Shared(bytes) => self.send_bytes(wire, bytes, meter),
             ReplyBody::File { file, offset, length } if *length <= SMALL => {

@@ -91,7 +91,8 @@ pub enum ReplyBody {
         /// Number of bytes; the file must have them, or the connection is cut.
         length: u64,
     },
-    /// What a `HEAD` answers when the bytes are not at hand: their length only.
+    /// What a `HEAD` answers when the bytes are not at hand: their length only. In answer to another
+    /// method it ends the connection.
     HeadOf(u64),
 }
 

@@ -86,3 +86,14 @@ fn answers_say_their_length_and_send_what_belongs_to_them() {
     );
     assert!(body.len() <= content.len());
 }
+
+#[test]
+fn a_length_without_its_bytes_ends_the_connection_unless_it_was_asked_for() {
+    let fixed = Fixed(tempfile::tempfile().unwrap().into());
+    let answers = |method: &str| {
+        let request = format!("{method} /head-of HTTP/1.1\r\nHost: h\r\n\r\n");
+        let answer = rehearse(&fixed, &Limits::default(), request.repeat(2).as_bytes());
+        String::from_utf8(answer).unwrap().matches("HTTP/1.1 200").count()
+    };
+    assert_eq!((answers("HEAD"), answers("GET")), (2, 1));
+}

@@ -143,7 +143,8 @@ fn read_body(wire: &mut impl BufRead, method: &str, answer: &Answer) -> Result<V
             wire.take(length as u64).read_to_end(&mut body)?;
             if body.len() != length {
                 return Err(malformed(format!(
-                    "body of {} bytes, Content-Length {length}",
+                    "status {} with Content-Length {length} and a body of {} bytes",
+                    answer.status,
                     body.len()
                 )));
             }

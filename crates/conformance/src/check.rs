@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::answer::Answer;
 use crate::digest::Digest;
-use crate::http::{Body, HttpError, Request};
+use crate::http::{Body, Request};
 
 /// Bytes of a body that a failure quotes.
 const QUOTED_BYTES: usize = 200;
@@ -15,14 +15,32 @@ const QUOTED_BYTES: usize = 200;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Failure(pub(crate) String);
 
-impl From<HttpError> for Failure {
-    fn from(error: HttpError) -> Self {
-        Self(error.to_string())
-    }
-}
-
 /// How a test ends.
 pub(crate) type Outcome = Result<(), Failure>;
+
+/// A request on one line: what a failure shows of it.
+pub(crate) fn describe(request: &Request) -> String {
+    let headers: Vec<_> = request
+        .headers
+        .iter()
+        .map(|(name, value)| match name.as_str() {
+            "Authorization" => format!("{name}: (withheld)"),
+            _ => format!("{name}: {value}"),
+        })
+        .collect();
+    let body = match &request.body {
+        Body::None => "no body".to_owned(),
+        Body::Sized(bytes) => format!("{} bytes", bytes.len()),
+        Body::Chunked(bytes) => format!("{} bytes chunked", bytes.len()),
+        Body::Framed(_) => "hand-framed body".to_owned(),
+    };
+    format!(
+        "{} {} [{}] {body}",
+        request.method,
+        request.target,
+        headers.join("; ")
+    )
+}
 
 /// A request that was sent and the answer to it.
 #[derive(Debug)]
@@ -35,27 +53,8 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     pub(crate) fn new(request: &Request, answer: Answer, authority: &str) -> Self {
-        let headers: Vec<_> = request
-            .headers
-            .iter()
-            .map(|(name, value)| match name.as_str() {
-                "Authorization" => format!("{name}: (withheld)"),
-                _ => format!("{name}: {value}"),
-            })
-            .collect();
-        let body = match &request.body {
-            Body::None => "no body".to_owned(),
-            Body::Sized(bytes) => format!("{} bytes", bytes.len()),
-            Body::Chunked(bytes) => format!("{} bytes chunked", bytes.len()),
-            Body::Framed(_) => "hand-framed body".to_owned(),
-        };
         Self {
-            request: format!(
-                "{} {} [{}] {body}",
-                request.method,
-                request.target,
-                headers.join("; ")
-            ),
+            request: describe(request),
             target: request.target.clone(),
             authority: authority.to_owned(),
             answer,

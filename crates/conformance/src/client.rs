@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::answer::Answer;
 use crate::auth::{Challenge, Credentials, token_target};
-use crate::check::Exchange;
+use crate::check::{Exchange, Failure, describe};
 use crate::http::{Connection, HttpError, Request};
 
 /// Why a URL cannot be tested.
@@ -72,15 +72,16 @@ impl Client {
     }
 
     /// One request on a connection of its own.
-    pub(crate) fn send(&self, request: Request) -> Result<Exchange, HttpError> {
+    pub(crate) fn send(&self, request: Request) -> Result<Exchange, Failure> {
         self.authorized(request, |request| {
             Connection::open(self.address, &self.authority)?.last_exchange(request)
         })
     }
 
     /// Several requests, one after the other, on one connection.
-    pub(crate) fn send_in_turn(&self, requests: Vec<Request>) -> Result<Vec<Exchange>, HttpError> {
-        let mut connection = Connection::open(self.address, &self.authority)?;
+    pub(crate) fn send_in_turn(&self, requests: Vec<Request>) -> Result<Vec<Exchange>, Failure> {
+        let mut connection = Connection::open(self.address, &self.authority)
+            .map_err(|error| Failure(error.to_string()))?;
         requests
             .into_iter()
             .map(|request| self.authorized(request, |request| connection.exchange(request)))
@@ -88,12 +89,24 @@ impl Client {
     }
 
     /// One request with exactly the headers it has, whatever the registry asks for.
-    pub(crate) fn send_as_stranger(&self, request: Request) -> Result<Exchange, HttpError> {
-        let answer = Connection::open(self.address, &self.authority)?.last_exchange(&request)?;
+    pub(crate) fn send_as_stranger(&self, request: Request) -> Result<Exchange, Failure> {
+        let answer = Connection::open(self.address, &self.authority)
+            .and_then(|connection| connection.last_exchange(&request))
+            .map_err(|error| Failure(format!("{error}; request was {}", describe(&request))))?;
         Ok(Exchange::new(&request, answer, &self.authority))
     }
 
     fn authorized(
+        &self,
+        request: Request,
+        send: impl FnMut(&Request) -> Result<Answer, HttpError>,
+    ) -> Result<Exchange, Failure> {
+        let sent = describe(&request);
+        self.converse(request, send)
+            .map_err(|error| Failure(format!("{error}; request was {sent}")))
+    }
+
+    fn converse(
         &self,
         mut request: Request,
         mut send: impl FnMut(&Request) -> Result<Answer, HttpError>,

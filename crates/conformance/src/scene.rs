@@ -9,7 +9,9 @@ use crate::check::{Exchange, Failure, Outcome};
 use crate::client::Client;
 use crate::digest::{Algorithm, Digest, Random};
 use crate::http::Request;
-use crate::manifest::{self, CONFIG, EMPTY_BLOB, LAYER, Manifest};
+use crate::manifest::{
+    self, CONFIG, DOCKER_IMAGE, DOCKER_LIST, EMPTY_BLOB, IMAGE, INDEX, LAYER, Manifest,
+};
 
 /// One test's surroundings.
 pub(crate) struct Scene<'a> {
@@ -81,11 +83,21 @@ impl Scene<'_> {
     }
 
     pub(crate) fn send(&self, request: Request) -> Result<Exchange, Failure> {
-        Ok(self.client.send(request)?)
+        self.client.send(request)
     }
 
     pub(crate) fn get(&self, target: impl Into<String>) -> Result<Exchange, Failure> {
         self.send(Request::get(target))
+    }
+
+    /// GET of a manifest of any kind, each in an Accept header of its own.
+    pub(crate) fn get_manifest(&self, target: impl Into<String>) -> Result<Exchange, Failure> {
+        self.send(accepting(Request::get(target)))
+    }
+
+    /// HEAD of a manifest of any kind, each in an Accept header of its own.
+    pub(crate) fn head_manifest(&self, target: impl Into<String>) -> Result<Exchange, Failure> {
+        self.send(accepting(Request::head(target)))
     }
 
     pub(crate) fn head(&self, target: impl Into<String>) -> Result<Exchange, Failure> {
@@ -195,8 +207,15 @@ impl Scene<'_> {
     ) -> Outcome {
         let location = exchange.status(201)?.location()?;
         exchange.digest_is(digest)?;
-        is_manifest(&self.get(location)?, digest, manifest)
+        is_manifest(&self.get_manifest(location)?, digest, manifest)
     }
+}
+
+/// As skopeo, docker and the official suite ask: else an older registry hides OCI types.
+pub(crate) fn accepting(request: Request) -> Request {
+    [IMAGE, INDEX, DOCKER_IMAGE, DOCKER_LIST]
+        .into_iter()
+        .fold(request, |request, kind| request.header("Accept", kind))
 }
 
 /// The session that a POST opened.

@@ -4,7 +4,7 @@ use super::{Table, table};
 use crate::check::{Failure, Outcome};
 use crate::http::Request;
 use crate::manifest::{IMAGE, INDEX};
-use crate::scene::{Scene, is_manifest, is_manifest_head, put_manifest};
+use crate::scene::{Scene, accepting, is_manifest, is_manifest_head, put_manifest};
 
 pub(super) const TESTS: Table = table![
     skopeo_patches_without_a_content_range,
@@ -13,10 +13,12 @@ pub(super) const TESTS: Table = table![
     containerd_finds_the_digest_in_answers_to_puts,
     containerd_puts_the_digest_before_other_parameters,
     containerd_accepts_its_type_or_anything,
+    anything_may_be_accepted,
     containerd_names_the_mirrored_registry_with_ns,
     skopeo_sends_six_accept_headers,
     skopeo_names_the_api_version,
     oras_resolves_a_tag_by_head,
+    curl_names_no_type_that_it_accepts,
     ollama_follows_the_location_of_a_blob,
     digest_with_an_escaped_colon_names_a_blob,
     digest_with_an_escaped_colon_names_a_manifest,
@@ -60,14 +62,14 @@ fn docker_streams_in_chunked_encoding(scene: &Scene<'_>) -> Outcome {
 fn docker_pushes_and_pulls_an_image(scene: &Scene<'_>) -> Outcome {
     let image = scene.small_image()?;
     let digest = image.digest(scene.algorithm);
-    scene.head(scene.manifest("v1"))?.status(404)?;
+    scene.head_manifest(scene.manifest("v1"))?.status(404)?;
     scene
         .send(put_manifest(&scene.manifest("v1"), &image))?
         .status(201)?
         .digest_is(&digest)?;
-    let head = scene.head(scene.manifest("v1"))?;
+    let head = scene.head_manifest(scene.manifest("v1"))?;
     is_manifest_head(&head, &digest, &image)?;
-    let get = scene.get(scene.manifest(digest.as_str()))?;
+    let get = scene.get_manifest(scene.manifest(digest.as_str()))?;
     is_manifest(&get, &digest, &image)
 }
 
@@ -102,8 +104,14 @@ fn containerd_puts_the_digest_before_other_parameters(scene: &Scene<'_>) -> Outc
 
 fn containerd_accepts_its_type_or_anything(scene: &Scene<'_>) -> Outcome {
     let image = scene.given_image("v1")?;
-    let head = Request::head(scene.manifest("v1")).header("Accept", format!("{INDEX}, */*"));
+    let head = Request::head(scene.manifest("v1")).header("Accept", format!("{IMAGE}, */*"));
     is_manifest_head(&scene.send(head)?, &image.digest(scene.algorithm), &image)
+}
+
+fn anything_may_be_accepted(scene: &Scene<'_>) -> Outcome {
+    let image = scene.given_image("v1")?;
+    let get = Request::get(scene.manifest("v1")).header("Accept", "*/*");
+    is_manifest(&scene.send(get)?, &image.digest(scene.algorithm), &image)
 }
 
 fn containerd_names_the_mirrored_registry_with_ns(scene: &Scene<'_>) -> Outcome {
@@ -111,8 +119,8 @@ fn containerd_names_the_mirrored_registry_with_ns(scene: &Scene<'_>) -> Outcome 
     let digest = image.digest(scene.algorithm);
     for reference in ["v1", digest.as_str()] {
         let target = format!("{}?ns=docker.io", scene.manifest(reference));
-        is_manifest_head(&scene.head(&target)?, &digest, &image)?;
-        is_manifest(&scene.get(&target)?, &digest, &image)?;
+        is_manifest_head(&scene.head_manifest(&target)?, &digest, &image)?;
+        is_manifest(&scene.get_manifest(&target)?, &digest, &image)?;
     }
     let bytes = scene.bytes(512);
     let blob = scene.given_blob(&bytes)?;
@@ -144,7 +152,7 @@ fn skopeo_sends_six_accept_headers(scene: &Scene<'_>) -> Outcome {
 
 fn skopeo_names_the_api_version(scene: &Scene<'_>) -> Outcome {
     let image = scene.given_image("v1")?;
-    let get = Request::get(scene.manifest("v1"))
+    let get = accepting(Request::get(scene.manifest("v1")))
         .header("Docker-Distribution-Api-Version", "registry/2.0");
     is_manifest(&scene.send(get)?, &image.digest(scene.algorithm), &image)
 }
@@ -152,12 +160,18 @@ fn skopeo_names_the_api_version(scene: &Scene<'_>) -> Outcome {
 fn oras_resolves_a_tag_by_head(scene: &Scene<'_>) -> Outcome {
     let image = scene.given_image("v1")?;
     scene
-        .head(scene.manifest("v1"))?
+        .head_manifest(scene.manifest("v1"))?
         .status(200)?
         .header_is("Content-Type", IMAGE)?
         .length_is(image.bytes.len())?
         .digest_is(&image.digest(scene.algorithm))?;
     Ok(())
+}
+
+fn curl_names_no_type_that_it_accepts(scene: &Scene<'_>) -> Outcome {
+    let image = scene.given_image("v1")?;
+    let got = scene.get(scene.manifest("v1"))?;
+    is_manifest(&got, &image.digest(scene.algorithm), &image)
 }
 
 /// It takes the header for a redirect and reads the blob from where it leads.
@@ -187,7 +201,7 @@ fn digest_with_an_escaped_colon_names_a_manifest(scene: &Scene<'_>) -> Outcome {
     let target = scene.manifest(digest.as_str()).replace(':', "%3A");
     let pushed = scene.send(put_manifest(&target, &image))?;
     scene.manifest_was_pushed(&pushed, &digest, &image)?;
-    is_manifest(&scene.get(&target)?, &digest, &image)
+    is_manifest(&scene.get_manifest(&target)?, &digest, &image)
 }
 
 fn digest_with_a_plain_colon_ends_an_upload(scene: &Scene<'_>) -> Outcome {

@@ -6,7 +6,9 @@ use super::{Table, table};
 use crate::check::{Failure, Outcome};
 use crate::digest::Algorithm;
 use crate::http::Request;
-use crate::manifest::{CONFIG, EMPTY_BLOB, IMAGE, LAYER, Manifest, descriptor, image};
+use crate::manifest::{
+    CONFIG, DOCKER_IMAGE, DOCKER_LIST, EMPTY_BLOB, IMAGE, LAYER, Manifest, descriptor, image,
+};
 use crate::scene::{Scene, is_manifest, put_manifest};
 
 pub(super) const TESTS: Table = table![
@@ -20,8 +22,6 @@ pub(super) const TESTS: Table = table![
     layer_types_of_models_are_kept,
 ];
 
-const DOCKER_IMAGE: &str = "application/vnd.docker.distribution.manifest.v2+json";
-const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 const DOCKER_FOREIGN: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
@@ -100,7 +100,7 @@ fn helm_chart_is_kept_exactly(scene: &Scene<'_>) -> Outcome {
 fn cosign_signature_tag_can_be_rewritten(scene: &Scene<'_>) -> Outcome {
     let signed = scene.given_image("v1")?.digest(Algorithm::Sha256);
     let tag = format!("sha256-{}.sig", signed.hex());
-    scene.get(scene.manifest(&tag))?.status(404)?;
+    scene.get_manifest(scene.manifest(&tag))?.status(404)?;
     for _ in 0..2 {
         let signatures = scene.small_image()?;
         is_kept(scene, &tag, &signatures)?;
@@ -124,7 +124,7 @@ fn parameters_of_the_content_type_are_dropped(scene: &Scene<'_>) -> Outcome {
         .header("Content-Type", format!("{IMAGE}; charset=utf-8"))
         .sized(image.bytes.as_slice());
     scene.send(put)?.status(201)?;
-    let got = scene.get(scene.manifest("v1"))?;
+    let got = scene.get_manifest(scene.manifest("v1"))?;
     is_manifest(&got, &image.digest(Algorithm::Sha256), &image)
 }
 

@@ -26,9 +26,9 @@ pub(super) const TESTS: Table = table![
 fn tag_is_202_and_gone_at_once(scene: &Scene<'_>) -> Outcome {
     scene.given_image("v1")?;
     scene.delete(scene.manifest("v1"))?.status(202)?;
-    scene.head(scene.manifest("v1"))?.status(404)?;
+    scene.head_manifest(scene.manifest("v1"))?.status(404)?;
     scene
-        .get(scene.manifest("v1"))?
+        .get_manifest(scene.manifest("v1"))?
         .refused(404, &["MANIFEST_UNKNOWN"])
 }
 
@@ -36,7 +36,7 @@ fn tag_leaves_its_manifest(scene: &Scene<'_>) -> Outcome {
     let image = scene.given_image("v1")?;
     scene.delete(scene.manifest("v1"))?.status(202)?;
     let digest = image.digest(Algorithm::Sha256);
-    let got = scene.get(scene.manifest(digest.as_str()))?;
+    let got = scene.get_manifest(scene.manifest(digest.as_str()))?;
     is_manifest(&got, &digest, &image)
 }
 
@@ -44,7 +44,7 @@ fn tag_leaves_other_tags_of_its_manifest(scene: &Scene<'_>) -> Outcome {
     let image = scene.given_image("v1")?;
     scene.given_manifest("stable", &image)?;
     scene.delete(scene.manifest("v1"))?.status(202)?;
-    let got = scene.get(scene.manifest("stable"))?;
+    let got = scene.get_manifest(scene.manifest("stable"))?;
     is_manifest(&got, &image.digest(Algorithm::Sha256), &image)
 }
 
@@ -52,7 +52,7 @@ fn tag_can_be_made_again_with_other_content(scene: &Scene<'_>) -> Outcome {
     scene.given_image("image")?;
     scene.delete(scene.manifest("image"))?.status(202)?;
     let new = scene.given_image("image")?;
-    let got = scene.get(scene.manifest("image"))?;
+    let got = scene.get_manifest(scene.manifest("image"))?;
     is_manifest(&got, &new.digest(Algorithm::Sha256), &new)
 }
 
@@ -79,7 +79,7 @@ fn manifest_takes_its_tags_along(scene: &Scene<'_>) -> Outcome {
     scene.delete(scene.manifest(digest.as_str()))?.status(202)?;
     for tag in ["v1", "stable"] {
         scene
-            .get(scene.manifest(tag))?
+            .get_manifest(scene.manifest(tag))?
             .refused(404, &["MANIFEST_UNKNOWN"])?;
     }
     Ok(())
@@ -90,7 +90,7 @@ fn manifest_leaves_tags_of_other_manifests(scene: &Scene<'_>) -> Outcome {
     let kept = scene.given_image("v2")?;
     let digest = gone.digest(Algorithm::Sha256);
     scene.delete(scene.manifest(digest.as_str()))?.status(202)?;
-    let got = scene.get(scene.manifest("v2"))?;
+    let got = scene.get_manifest(scene.manifest("v2"))?;
     is_manifest(&got, &kept.digest(Algorithm::Sha256), &kept)
 }
 
@@ -106,7 +106,7 @@ fn manifest_can_be_pushed_again(scene: &Scene<'_>) -> Outcome {
     let digest = image.digest(Algorithm::Sha256);
     scene.delete(scene.manifest(digest.as_str()))?.status(202)?;
     scene.given_manifest("v1", &image)?;
-    is_manifest(&scene.get(scene.manifest("v1"))?, &digest, &image)
+    is_manifest(&scene.get_manifest(scene.manifest("v1"))?, &digest, &image)
 }
 
 fn unknown_manifest_is_404_manifest_unknown(scene: &Scene<'_>) -> Outcome {

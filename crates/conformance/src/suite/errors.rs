@@ -47,7 +47,7 @@ fn each_malformed(act: impl Fn(&str) -> Outcome) -> Outcome {
 
 fn body_lists_errors_with_codes_and_messages(scene: &Scene<'_>) -> Outcome {
     scene.given_image("v1")?;
-    let refused = scene.get(scene.manifest("v2"))?;
+    let refused = scene.get_manifest(scene.manifest("v2"))?;
     let document = refused.status(404)?.json()?;
     let errors = document["errors"].as_array().filter(|all| !all.is_empty());
     let all_are_errors = errors.is_some_and(|errors| {
@@ -118,7 +118,9 @@ fn malformed_digest_of_a_manifest_push_is_400(scene: &Scene<'_>) -> Outcome {
 fn malformed_digest_of_a_manifest_is_not_found(scene: &Scene<'_>) -> Outcome {
     scene.given_image("v1")?;
     each_malformed(|digest| {
-        scene.get(scene.manifest(digest))?.status_in(&[400, 404])?;
+        scene
+            .get_manifest(scene.manifest(digest))?
+            .status_in(&[400, 404])?;
         Ok(())
     })
 }
@@ -188,7 +190,9 @@ fn tag_is_refused(scene: &Scene<'_>, tag: &str) -> Outcome {
     scene
         .send(put_manifest(&scene.manifest(tag), &image))?
         .status_in(&[400, 404])?;
-    scene.get(scene.manifest(tag))?.status_in(&[400, 404])?;
+    scene
+        .get_manifest(scene.manifest(tag))?
+        .status_in(&[400, 404])?;
     Ok(())
 }
 

@@ -87,7 +87,7 @@ fn the_same_manifest_can_be_pushed_twice(scene: &Scene<'_>) -> Outcome {
 fn tag_can_move_in_a_mutable_repository(scene: &Scene<'_>) -> Outcome {
     scene.given_image("latest")?;
     let new = scene.given_image("latest")?;
-    let got = scene.get(scene.manifest("latest"))?;
+    let got = scene.get_manifest(scene.manifest("latest"))?;
     is_manifest(&got, &new.digest(Algorithm::Sha256), &new)
 }
 
@@ -95,34 +95,34 @@ fn manifest_stays_under_its_digest_when_its_tag_moves(scene: &Scene<'_>) -> Outc
     let old = scene.given_image("latest")?;
     scene.given_image("latest")?;
     let digest = old.digest(Algorithm::Sha256);
-    let got = scene.get(scene.manifest(digest.as_str()))?;
+    let got = scene.get_manifest(scene.manifest(digest.as_str()))?;
     is_manifest(&got, &digest, &old)
 }
 
 fn get_of_an_unknown_tag_is_404_manifest_unknown(scene: &Scene<'_>) -> Outcome {
     scene.given_image("v1")?;
     scene
-        .get(scene.manifest("v2"))?
+        .get_manifest(scene.manifest("v2"))?
         .refused(404, &["MANIFEST_UNKNOWN"])
 }
 
 fn get_of_an_unknown_digest_is_404_manifest_unknown(scene: &Scene<'_>) -> Outcome {
     scene.given_image("v1")?;
     scene
-        .get(scene.manifest(scene.unknown_digest().as_str()))?
+        .get_manifest(scene.manifest(scene.unknown_digest().as_str()))?
         .refused(404, &["MANIFEST_UNKNOWN"])
 }
 
 fn get_in_an_unknown_repository_is_404(scene: &Scene<'_>) -> Outcome {
     scene
-        .get(scene.manifest("v1"))?
+        .get_manifest(scene.manifest("v1"))?
         .refused(404, &["NAME_UNKNOWN", "MANIFEST_UNKNOWN"])
 }
 
 fn head_of_an_unknown_tag_is_404_without_a_body(scene: &Scene<'_>) -> Outcome {
     scene.given_image("v1")?;
     scene
-        .head(scene.manifest("v2"))?
+        .head_manifest(scene.manifest("v2"))?
         .status(404)?
         .body_is(b"")?;
     Ok(())
@@ -131,7 +131,7 @@ fn head_of_an_unknown_tag_is_404_without_a_body(scene: &Scene<'_>) -> Outcome {
 fn head_of_an_unknown_digest_is_404_without_a_body(scene: &Scene<'_>) -> Outcome {
     scene.given_image("v1")?;
     scene
-        .head(scene.manifest(scene.unknown_digest().as_str()))?
+        .head_manifest(scene.manifest(scene.unknown_digest().as_str()))?
         .status(404)?
         .body_is(b"")?;
     Ok(())
@@ -153,7 +153,7 @@ fn tags_differ_by_case(scene: &Scene<'_>) -> Outcome {
     let small = scene.given_image("v1")?;
     let capital = scene.given_image("V1")?;
     for (tag, image) in [("v1", small), ("V1", capital)] {
-        let got = scene.get(scene.manifest(tag))?;
+        let got = scene.get_manifest(scene.manifest(tag))?;
         is_manifest(&got, &image.digest(Algorithm::Sha256), &image)?;
     }
     Ok(())
@@ -161,7 +161,7 @@ fn tags_differ_by_case(scene: &Scene<'_>) -> Outcome {
 
 fn tag_is_taken(scene: &Scene<'_>, tag: &str) -> Outcome {
     let image = scene.given_image(tag)?;
-    let got = scene.get(scene.manifest(tag))?;
+    let got = scene.get_manifest(scene.manifest(tag))?;
     is_manifest(&got, &image.digest(Algorithm::Sha256), &image)
 }
 
@@ -225,7 +225,7 @@ fn four_mebibytes_without_a_length_are_taken(scene: &Scene<'_>) -> Outcome {
     let image = of_size(scene, LIMIT_BYTES)?;
     let put = put_manifest(&scene.manifest("large"), &image).chunked(image.bytes.as_slice());
     scene.send(put)?.status(201)?;
-    let head = scene.head(scene.manifest("large"))?;
+    let head = scene.head_manifest(scene.manifest("large"))?;
     is_manifest_head(&head, &image.digest(Algorithm::Sha256), &image)
 }
 
@@ -234,7 +234,7 @@ fn more_than_four_mebibytes_are_413(scene: &Scene<'_>) -> Outcome {
     scene
         .send(put_manifest(&scene.manifest("large"), &image))?
         .status(413)?;
-    scene.head(scene.manifest("large"))?.status(404)?;
+    scene.head_manifest(scene.manifest("large"))?.status(404)?;
     Ok(())
 }
 
@@ -244,6 +244,6 @@ fn more_than_four_mebibytes_without_a_length_are_413(scene: &Scene<'_>) -> Outco
         .header("Content-Type", IMAGE)
         .chunked(image.bytes);
     scene.send(put)?.status(413)?;
-    scene.head(scene.manifest("large"))?.status(404)?;
+    scene.head_manifest(scene.manifest("large"))?.status(404)?;
     Ok(())
 }

@@ -39,7 +39,9 @@ fn push(scene: &Scene<'_>, manifest: &Manifest) -> Result<Exchange, Failure> {
 /// The push is refused in this way, and its tag stays unknown.
 fn is_refused(scene: &Scene<'_>, manifest: &Manifest, status: u16, codes: &[&str]) -> Outcome {
     push(scene, manifest)?.refused(status, codes)?;
-    scene.head(scene.manifest("refused"))?.status(404)?;
+    scene
+        .head_manifest(scene.manifest("refused"))?
+        .status(404)?;
     Ok(())
 }
 

@@ -71,7 +71,7 @@ fn tags_of_the_push_resolve_to_its_digest(scene: &Scene<'_>) -> Outcome {
     let image = scene.small_image()?;
     push(scene, &image, &["one", "two"])?.status(201)?;
     for tag in ["one", "two"] {
-        let head = scene.head(scene.manifest(tag))?;
+        let head = scene.head_manifest(scene.manifest(tag))?;
         is_manifest_head(&head, &image.digest(scene.algorithm), &image)?;
     }
     Ok(())
@@ -103,6 +103,6 @@ fn tag_moves_to_the_digest_of_the_push(scene: &Scene<'_>) -> Outcome {
     let (old, new) = (scene.small_image()?, scene.small_image()?);
     push(scene, &old, &["moving"])?.status(201)?;
     names(&push(scene, &new, &["moving"])?, &["moving"])?;
-    let head = scene.head(scene.manifest("moving"))?;
+    let head = scene.head_manifest(scene.manifest("moving"))?;
     is_manifest_head(&head, &new.digest(scene.algorithm), &new)
 }

@@ -127,7 +127,11 @@ fn deleted_tag_is_not_listed(scene: &Scene<'_>) -> Outcome {
     given_tags(scene)?;
     scene.delete(scene.manifest("a"))?.status(202)?;
     let rest: Vec<_> = TAGS.into_iter().filter(|tag| *tag != "a").collect();
-    page_is(&scene.get(scene.tags())?, &rest)
+    let page = scene.get(scene.tags())?;
+    let mut tags = listed(&page)?;
+    tags.sort();
+    page.require(tags == rest, format_args!("tags {rest:?}"))?;
+    Ok(())
 }
 
 fn n_limits_the_page_and_links_the_next(scene: &Scene<'_>) -> Outcome {
@@ -214,10 +218,11 @@ fn list_of_250_tags_is_complete_by_its_links(scene: &Scene<'_>) -> Outcome {
     for tag in &wanted {
         scene.given_manifest(tag, &image)?;
     }
-    let tags = all_pages(scene, scene.tags())?;
+    let mut tags = all_pages(scene, scene.tags())?;
+    tags.sort();
     if tags != wanted {
         return Err(Failure(format!(
-            "expected 250 tags in order; came {} of them",
+            "expected 250 tags, each once; came {} of them",
             tags.len()
         )));
     }

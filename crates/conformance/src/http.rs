@@ -296,4 +296,53 @@ mod tests {
         assert!(head.contains("\r\ncOnTeNt-LeNgTh: 3\r\n"));
         assert!(!head.contains("Content-Length"));
     }
+
+    /// A server that reads until it has seen `until`, answers, and hangs up.
+    fn answering(until: &'static str, answer: &'static str) -> SocketAddr {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut seen = Vec::new();
+            let mut byte = [0];
+            while !seen.ends_with(until.as_bytes()) && stream.read(&mut byte).unwrap() == 1 {
+                seen.push(byte[0]);
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        address
+    }
+
+    fn ask(address: SocketAddr, request: &Request) -> Result<Answer, HttpError> {
+        Connection::open(address, "h")
+            .unwrap()
+            .last_exchange(request)
+    }
+
+    #[test]
+    fn body_in_the_answer_to_head_is_found() {
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+        let error = ask(answering("\r\n\r\n", answer), &Request::head("/v2/"));
+        assert!(matches!(error, Err(HttpError::Malformed(_))));
+    }
+
+    #[test]
+    fn refusal_before_the_body_was_read_is_an_answer() {
+        let answer = "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n";
+        let put = Request::put("/x").sized(vec![0; 8 * 1024 * 1024]);
+        let refused = ask(answering("\r\n\r\n", answer), &put);
+        assert_eq!(refused.unwrap().status, 413);
+    }
+
+    #[test]
+    fn body_is_sent_after_the_server_asks_for_it() {
+        let put = Request::put("/x").sized(*b"held").expecting_continue();
+        let continued =
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
+        let answer = ask(answering("\r\n\r\n", continued), &put);
+        assert_eq!(answer.unwrap().status, 201);
+        let refused = "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n";
+        let answer = ask(answering("\r\n\r\n", refused), &put);
+        assert_eq!(answer.unwrap().status, 417);
+    }
 }

@@ -88,3 +88,48 @@ fn main() -> ExitCode {
         ExitCode::FAILURE
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Result<Order, String> {
+        parse(words.iter().map(|word| (*word).to_owned()))
+    }
+
+    #[test]
+    fn options_may_stand_on_either_side_of_the_target() {
+        let order = parsed(&[
+            "--only",
+            "tags/",
+            "http://h:1",
+            "--user",
+            "me:a:b",
+            "--json",
+            "f",
+        ]);
+        let Ok(Order::Run(arguments)) = order else {
+            panic!("not an order to run");
+        };
+        assert_eq!(arguments.url, "http://h:1");
+        assert_eq!(arguments.options.only.as_deref(), Some("tags/"));
+        assert_eq!(
+            arguments.options.user,
+            Some(("me".to_owned(), "a:b".to_owned()))
+        );
+        assert_eq!(arguments.json.as_deref(), Some("f"));
+    }
+
+    #[test]
+    fn wrong_arguments_are_refused() {
+        for words in [
+            &[][..],
+            &["http://h", "http://i"],
+            &["http://h", "--user", "me"],
+            &["http://h", "--only"],
+            &["http://h", "--skip"],
+        ] {
+            assert!(parsed(words).is_err(), "{words:?} was accepted");
+        }
+    }
+}

@@ -14,6 +14,8 @@ pub(super) const TESTS: Table = table![
     unknown_tag_is_404_manifest_unknown,
     manifest_is_202_and_gone_at_once,
     manifest_takes_its_tags_along,
+    manifest_takes_its_tags_off_the_list,
+    manifest_pushed_again_has_no_tags,
     manifest_leaves_tags_of_other_manifests,
     manifest_leaves_its_blobs,
     manifest_can_be_pushed_again,
@@ -82,6 +84,26 @@ fn manifest_takes_its_tags_along(scene: &Scene<'_>) -> Outcome {
             .get_manifest(scene.manifest(tag))?
             .refused(404, &["MANIFEST_UNKNOWN"])?;
     }
+    Ok(())
+}
+
+fn manifest_takes_its_tags_off_the_list(scene: &Scene<'_>) -> Outcome {
+    let image = scene.given_image("v1")?;
+    scene.given_image("v2")?;
+    let digest = image.digest(Algorithm::Sha256);
+    scene.delete(scene.manifest(digest.as_str()))?.status(202)?;
+    let list = scene.get(scene.tags())?;
+    let tags = list.status(200)?.json()?["tags"].take();
+    list.require(tags == serde_json::json!(["v2"]), "only tag v2")?;
+    Ok(())
+}
+
+fn manifest_pushed_again_has_no_tags(scene: &Scene<'_>) -> Outcome {
+    let image = scene.given_image("v1")?;
+    let digest = image.digest(Algorithm::Sha256);
+    scene.delete(scene.manifest(digest.as_str()))?.status(202)?;
+    scene.given_manifest(digest.as_str(), &image)?;
+    scene.head_manifest(scene.manifest("v1"))?.status(404)?;
     Ok(())
 }
 

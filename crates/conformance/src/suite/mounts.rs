@@ -10,6 +10,7 @@ pub(super) const TESTS: Table = table![
     from_a_repository_that_has_it_is_201,
     without_a_source_is_201,
     missing_there_is_202_with_a_session,
+    missing_there_but_stored_elsewhere_is_202_with_a_session,
     from_an_unknown_repository_is_202_with_a_session,
     without_a_source_of_an_unknown_blob_is_202_with_a_session,
     mounted_blob_outlives_its_source,
@@ -55,6 +56,15 @@ fn missing_there_is_202_with_a_session(scene: &Scene<'_>) -> Outcome {
     scene.given_blob_in(&scene.other, &scene.bytes(512))?;
     let bytes = scene.bytes(512);
     let digest = scene.digest(&bytes);
+    let answer = mount(scene, &usual_query(scene, &digest))?;
+    falls_back(scene, &answer, &digest, &bytes)
+}
+
+/// A named source is the only source: else a name would read what it may not.
+fn missing_there_but_stored_elsewhere_is_202_with_a_session(scene: &Scene<'_>) -> Outcome {
+    let bytes = scene.bytes(512);
+    let digest = scene.given_blob_in(&format!("{}-third", scene.other), &bytes)?;
+    scene.given_blob_in(&scene.other, &scene.bytes(512))?;
     let answer = mount(scene, &usual_query(scene, &digest))?;
     falls_back(scene, &answer, &digest, &bytes)
 }

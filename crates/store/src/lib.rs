@@ -26,7 +26,10 @@
 
 mod blobs;
 mod keys;
+mod links;
+mod needs;
 mod records;
+mod referrers;
 mod repository;
 mod store;
 mod transaction;

@@ -25,6 +25,7 @@
 #![forbid(unsafe_code)]
 
 mod blobs;
+mod catalog;
 mod keys;
 mod links;
 mod needs;

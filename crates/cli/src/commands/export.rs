@@ -45,7 +45,13 @@ pub(super) fn run(arguments: &Export, settings: &Settings, quiet: bool) -> Resul
 
 /// The name of the image in a layout and in an archive: the version, or the short digest.
 fn name(held: &Held) -> Tag {
-    let short = || held.root.digest.short().parse().expect("hexadecimal digits make a tag");
+    let short = || {
+        held.root
+            .digest
+            .short()
+            .parse()
+            .expect("hexadecimal digits make a tag")
+    };
     held.reference.tag().cloned().unwrap_or_else(short)
 }
 
@@ -58,7 +64,8 @@ fn to_layout(held: &Held, directory: &Path, add: &(dyn Fn(u64) + Sync)) -> Resul
 
 fn to_archive(held: &Held, file: &Path, add: &(dyn Fn(u64) + Sync)) -> Result<u64, Failure> {
     let tags = [format!("{}:{}", held.reference.name, name(held))];
-    docker_archive::write(&held.repository, &held.root, &tags, file, &mut |bytes| add(bytes)).map_err(Failure::failed)?;
+    docker_archive::write(&held.repository, &held.root, &tags, file, &mut |bytes| add(bytes))
+        .map_err(Failure::failed)?;
     let written = std::fs::metadata(file).map_err(Error::io(format!("read {}", file.display())))?;
     Ok(written.len())
 }

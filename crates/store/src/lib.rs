@@ -34,7 +34,9 @@ mod referrers;
 mod repository;
 mod store;
 mod transaction;
+mod uploads;
 
 pub use modelkeep_disk::Outcome;
 pub use repository::Repository;
 pub use store::Store;
+pub use uploads::{InvalidUploadId, Swept, Upload, UploadError, UploadId, Writing};

@@ -25,12 +25,18 @@
 #![forbid(unsafe_code)]
 
 mod blobs;
+mod catalog;
 mod keys;
+mod links;
+mod needs;
 mod records;
+mod referrers;
 mod repository;
 mod store;
 mod transaction;
+mod uploads;
 
 pub use modelkeep_disk::Outcome;
 pub use repository::Repository;
 pub use store::Store;
+pub use uploads::{InvalidUploadId, Swept, Upload, UploadError, UploadId, Writing};

@@ -1,0 +1,54 @@
+//! Which manifests say something about another: an index that is derived from the manifests.
+
+use std::{
+    fs::{self, File},
+    io::ErrorKind,
+};
+
+use modelkeep_core::{
+    Descriptor, Digest,
+    content::{Error, Result},
+};
+use modelkeep_disk::publish;
+
+use crate::{Repository, keys, records};
+
+impl Repository {
+    /// The manifests of the repository whose subject is `subject`, in the order of their digests, each with its
+    /// artifact type and its annotations (distribution-spec, "Listing Referrers"). The subject need not be here.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and whatever keeps one of them from being read.
+    pub fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>> {
+        let directory = self.keys.subject(subject);
+        let mut found = Vec::new();
+        for name in records::list(&directory)? {
+            let digest = keys::parse_digest(&name).ok_or_else(|| records::foreign(directory.join(&name)))?;
+            // Its record goes before this one.
+            if let Some(manifest) = self.manifest(&digest)? {
+                found.push(self.document(&manifest)?.referrer(manifest));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Notes that a manifest says something about another, durably.
+    pub(crate) fn note_referrer(&self, subject: &Digest, referrer: &Digest) -> Result<()> {
+        let path = self.keys.referrer(subject, referrer);
+        let directory = self.keys.subject(subject);
+        let noted = publish::create_directories(&directory).and_then(|()| match File::create_new(&path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            made => made.and_then(|_| publish::sync_parent(&path)),
+        });
+        noted.map_err(Error::io(format!("write {}", path.display())))
+    }
+
+    /// Forgets what [`Repository::note_referrer`] noted.
+    pub(crate) fn forget_referrer(&self, subject: &Digest, referrer: &Digest) -> Result<()> {
+        let path = self.keys.referrer(subject, referrer);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(Error::io(format!("remove {}", path.display()))),
+        }
+    }
+}

@@ -25,5 +25,20 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+mod cache;
+mod config;
+mod gate;
 pub mod http;
+mod keeper;
+mod log;
+mod metrics;
+mod oci;
+mod registry;
+mod reply;
+mod route;
+mod serve;
 mod watched;
+
+pub use config::{CreateRepositories, GcConfig, ServeConfig, StorageConfig, TlsConfig};
+pub use registry::Registry;
+pub use serve::{Server, StartError};

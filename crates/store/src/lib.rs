@@ -32,6 +32,7 @@ mod needs;
 mod records;
 mod referrers;
 mod repository;
+mod serving;
 mod store;
 mod transaction;
 mod uploads;

@@ -20,16 +20,37 @@ impl Repository {
     /// # Errors
     /// [`Error::Io`], and whatever keeps one of them from being read.
     pub fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>> {
+        self.referrers_after(subject, None)?.collect()
+    }
+
+    /// As [`Repository::referrers`], of those after `last`, each read when it is asked for: all of them may be more
+    /// than fits into memory.
+    ///
+    /// # Errors
+    /// As [`Repository::referrers`], also of each item.
+    pub fn referrers_after(
+        &self,
+        subject: &Digest,
+        last: Option<&Digest>,
+    ) -> Result<impl Iterator<Item = Result<Descriptor>>> {
         let directory = self.keys.subject(subject);
-        let mut found = Vec::new();
-        for name in records::list(&directory)? {
-            let digest = keys::parse_digest(&name).ok_or_else(|| records::foreign(directory.join(&name)))?;
-            // Its record goes before this one.
-            if let Some(manifest) = self.manifest(&digest)? {
-                found.push(self.document(&manifest)?.referrer(manifest));
-            }
-        }
-        Ok(found)
+        let mut digests = records::list(&directory)?
+            .iter()
+            .map(|name| keys::parse_digest(name).ok_or_else(|| records::foreign(directory.join(name))))
+            .collect::<Result<Vec<_>>>()?;
+        digests.sort_unstable();
+        let from = last.map_or(0, |last| digests.partition_point(|digest| digest <= last));
+        digests.drain(..from);
+        let read = |digest: Digest| {
+            // Its record goes before its note.
+            let Some(manifest) = self.manifest(&digest)? else {
+                return Ok(None);
+            };
+            Ok(Some(self.document(&manifest)?.referrer(manifest)))
+        };
+        Ok(digests
+            .into_iter()
+            .filter_map(move |digest| read(digest).transpose()))
     }
 
     /// Notes that a manifest says something about another, durably.

@@ -97,6 +97,7 @@ fn exchange(inbound: &mut Inbound, outbound: &mut Outbound, head: &Head, context
         status: response.status(),
         sent_bytes: sent.bytes,
         took: start.elapsed(),
+        note: response.note(),
         error: sent.result.as_ref().err(),
     }));
     if sent.result.is_err() {

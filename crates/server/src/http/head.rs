@@ -39,6 +39,20 @@ impl Method {
             _ => Self::Other,
         }
     }
+
+    /// The method as it is sent; `OTHER` for those that no route serves.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+            Self::Other => "OTHER",
+        }
+    }
 }
 
 /// Why a head is refused; the connection ends with it.

@@ -32,6 +32,7 @@ pub use response::{ReplyBody, Response, Status};
 pub use shutdown::Shutdown;
 pub use tls::{TlsError, TlsFiles};
 
+use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -50,6 +51,10 @@ pub trait Handler: Send + Sync + 'static {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// A connection begins.
+    Connected,
+    /// A connection has ended.
+    Disconnected,
     /// A request was answered, or its answer was cut short.
     Answered(Answered<'a>),
     /// A request's head was refused before it reached the handler.
@@ -101,6 +106,8 @@ pub struct Answered<'a> {
     pub sent_bytes: u64,
     /// From the complete head to the last byte handed over.
     pub took: Duration,
+    /// What the handler noted with [`Response::noting`].
+    pub note: Option<&'a (dyn Any + Send + Sync)>,
     /// Why the answer was cut short, if it was.
     pub error: Option<&'a io::Error>,
 }

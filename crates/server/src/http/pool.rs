@@ -185,7 +185,11 @@ impl Pool {
                 );
                 drop(shared);
                 // The handler's panics are caught nearer; one in its observer must not leak the connection.
-                let _ = catch_unwind(AssertUnwindSafe(|| self.converse(stream, remote, &phase)));
+                let _ = catch_unwind(AssertUnwindSafe(|| {
+                    self.handler.observe(&Event::Connected);
+                    self.converse(stream, remote, &phase);
+                }));
+                let _ = catch_unwind(AssertUnwindSafe(|| self.handler.observe(&Event::Disconnected)));
                 shared = self.lock();
                 shared.live.remove(&id);
                 continue;

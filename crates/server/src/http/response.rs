@@ -1,5 +1,6 @@
 //! Answers: a status, header fields and a body that may be a piece of a file.
 
+use std::any::Any;
 use std::fmt;
 use std::fs::File;
 use std::sync::Arc;
@@ -116,6 +117,7 @@ pub struct Response {
     fields: Vec<u8>,
     body: ReplyBody,
     close: bool,
+    note: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Response {
@@ -126,6 +128,7 @@ impl Response {
             fields: Vec::with_capacity(256),
             body: ReplyBody::Empty,
             close: false,
+            note: None,
         }
     }
 
@@ -179,6 +182,17 @@ impl Response {
     pub fn closing(mut self) -> Self {
         self.close = true;
         self
+    }
+
+    /// What the handler wants to hear of this answer when it has gone ([`super::Answered::note`]).
+    #[must_use]
+    pub fn noting(mut self, note: Arc<dyn Any + Send + Sync>) -> Self {
+        self.note = Some(note);
+        self
+    }
+
+    pub(crate) fn note(&self) -> Option<&(dyn Any + Send + Sync)> {
+        self.note.as_deref()
     }
 
     /// The status.

@@ -1,9 +1,11 @@
 //! A request to stop, heard by every server that was given it.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// Stops servers: clones stop the same ones.
 #[derive(Clone, Debug)]
@@ -43,8 +45,41 @@ impl Shutdown {
         self.0.triggered.load(Ordering::SeqCst)
     }
 
+    /// Waits for the stop for this long at most, and says whether it was asked for.
+    pub fn wait(&self, most: Duration) -> bool {
+        let deadline = Instant::now() + most;
+        while !self.is_triggered() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(left) = Timespec::try_from(left) else {
+                return false;
+            };
+            let mut fds = [PollFd::from_borrowed_fd(self.signal(), PollFlags::IN)];
+            // Woken for nothing, it looks again.
+            if poll(&mut fds, Some(&left)) == Ok(0) {
+                return self.is_triggered();
+            }
+        }
+        true
+    }
+
     /// Readable once triggered.
     pub(crate) fn signal(&self) -> BorrowedFd<'_> {
         self.0.reader.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_hears_of_the_stop_and_of_the_end_of_its_time() {
+        let shutdown = Shutdown::new().unwrap();
+        assert!(!shutdown.wait(Duration::ZERO));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| shutdown.wait(Duration::from_secs(3600)));
+            shutdown.trigger();
+            assert!(waiting.join().unwrap());
+        });
     }
 }

@@ -26,6 +26,7 @@
 
 mod blobs;
 mod catalog;
+mod collect;
 mod keys;
 mod links;
 mod needs;
@@ -36,6 +37,7 @@ mod store;
 mod transaction;
 mod uploads;
 
+pub use collect::{Act, CollectOptions, Collected};
 pub use modelkeep_disk::Outcome;
 pub use repository::Repository;
 pub use store::Store;

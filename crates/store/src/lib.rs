@@ -35,6 +35,7 @@ mod referrers;
 mod repository;
 mod scrub;
 mod store;
+mod tags;
 mod transaction;
 mod uploads;
 

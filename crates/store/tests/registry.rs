@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "what tests call are tests too")]
 
+use std::{
+    fs::File,
+    time::{Duration, SystemTime},
+};
+
 use modelkeep_core::{
     Descriptor, Digest, Mutability, RepoName, Tag,
     content::{Error, Journal, Need, Source, Target},
@@ -165,7 +170,7 @@ fn repositories_are_listed_by_the_page_in_byte_order() {
 
 #[test]
 fn tags_are_listed_by_the_page_in_byte_order() {
-    let (_home, store) = home();
+    let (home, store) = home();
     let digits = repository(&store, "digits");
     let manifest = push(&digits, media::OCI_MANIFEST, json!({}));
     let mut tags: Vec<Tag> = ["1.0", "v1", "V1", "1.10", "1.9", "RC", "rc"]
@@ -186,4 +191,17 @@ fn tags_are_listed_by_the_page_in_byte_order() {
         ["RC".parse().unwrap()]
     );
     assert_eq!(digits.tags_after(tags.last(), 3).unwrap(), []);
+
+    // What is kept of the list is not given once it has changed, by whomever.
+    let directory = home.path().join("v1/repos/digits/_tags");
+    let settled = SystemTime::now() - Duration::from_secs(60);
+    File::open(&directory).unwrap().set_modified(settled).unwrap();
+    assert_eq!(digits.tags_after(None, 100).unwrap(), tags);
+    let elsewhere = Store::open(home.path()).unwrap();
+    let elsewhere = elsewhere.repository(digits.name()).unwrap().unwrap();
+    for _ in 0..2 {
+        let gone = tags.remove(1);
+        Journal::begin(&elsewhere).unwrap().remove_tag(&gone).unwrap();
+        assert_eq!(digits.tags_after(None, 100).unwrap(), tags);
+    }
 }

@@ -24,7 +24,7 @@ enum Named {
     /// It is this publication.
     Published(usize),
     /// It is no more.
-    Deleted(Delete),
+    Deleted(Box<Delete>),
 }
 
 /// A version as the history has it.
@@ -113,7 +113,7 @@ impl History {
                 });
                 Named::Published(self.publications.len() - 1)
             }
-            Operation::Delete(delete) => Named::Deleted(delete.clone()),
+            Operation::Delete(delete) => Named::Deleted(Box::new(delete.clone())),
         };
         self.names.insert(version.clone(), named);
         self.newest = Some(version);
@@ -172,10 +172,7 @@ impl History {
     #[must_use]
     pub fn kept(&self, version: &Tag) -> Option<&Descriptor> {
         match self.names.get(version)? {
-            Named::Deleted(Delete {
-                manifest,
-                name: NameAfter::Kept,
-            }) => Some(manifest),
+            Named::Deleted(delete) if delete.name == NameAfter::Kept => Some(&delete.manifest),
             _ => None,
         }
     }

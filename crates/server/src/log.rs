@@ -82,7 +82,10 @@ mod tests {
             .add("error", "a \"b\"")
             .add("none", "");
         let text = line.as_str();
-        assert!(text.contains(r#" level=info msg=request target="/v2/\nlevel=error" who=ada"#), "{text}");
+        assert!(
+            text.contains(r#" level=info msg=request target="/v2/\nlevel=error" who=ada"#),
+            "{text}"
+        );
         assert!(text.ends_with(r#" error="a \"b\"" none="""#), "{text}");
         assert!(!text.contains('\n'));
     }

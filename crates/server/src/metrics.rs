@@ -47,7 +47,12 @@ impl Metrics {
     /// The text; `free_bytes` is what the disk has left.
     pub(crate) fn text(&self, free_bytes: Option<u64>) -> String {
         let mut text = String::new();
-        head(&mut text, "requests_total", "counter", "Requests that were answered");
+        head(
+            &mut text,
+            "requests_total",
+            "counter",
+            "Requests that were answered",
+        );
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         for ((resource, method, status), count) in &*requests {
             let _ = writeln!(
@@ -57,28 +62,73 @@ impl Metrics {
         }
         drop(requests);
         let seconds = Duration::from_micros(self.busy_microseconds.load(Relaxed)).as_secs_f64();
-        head(&mut text, "request_seconds_total", "counter", "Time from a request's head to its answer's end");
+        head(
+            &mut text,
+            "request_seconds_total",
+            "counter",
+            "Time from a request's head to its answer's end",
+        );
         let _ = writeln!(text, "modelkeep_request_seconds_total {seconds}");
         for (name, kind, help, value) in [
-            ("sent_bytes_total", "counter", "Bytes of answers' bodies", &self.sent_bytes),
-            ("received_bytes_total", "counter", "Bytes of blobs and manifests that came", &self.received_bytes),
-            ("connections", "gauge", "Connections that are open", &self.connections),
+            (
+                "sent_bytes_total",
+                "counter",
+                "Bytes of answers' bodies",
+                &self.sent_bytes,
+            ),
+            (
+                "received_bytes_total",
+                "counter",
+                "Bytes of blobs and manifests that came",
+                &self.received_bytes,
+            ),
+            (
+                "connections",
+                "gauge",
+                "Connections that are open",
+                &self.connections,
+            ),
             (
                 "connections_refused_total",
                 "counter",
                 "Connections that were turned away because all were in use",
                 &self.connections_refused,
             ),
-            ("uploads", "gauge", "Uploads that are being received", &self.uploads),
-            ("collections_total", "counter", "Collections of what nothing needs", &self.collections),
-            ("collected_blobs_total", "counter", "Blobs that were collected", &self.collected_blobs),
-            ("collected_bytes_total", "counter", "Bytes that collections freed", &self.collected_bytes),
+            (
+                "uploads",
+                "gauge",
+                "Uploads that are being received",
+                &self.uploads,
+            ),
+            (
+                "collections_total",
+                "counter",
+                "Collections of what nothing needs",
+                &self.collections,
+            ),
+            (
+                "collected_blobs_total",
+                "counter",
+                "Blobs that were collected",
+                &self.collected_blobs,
+            ),
+            (
+                "collected_bytes_total",
+                "counter",
+                "Bytes that collections freed",
+                &self.collected_bytes,
+            ),
         ] {
             head(&mut text, name, kind, help);
             let _ = writeln!(text, "modelkeep_{name} {}", value.load(Relaxed));
         }
         if let Some(free) = free_bytes {
-            head(&mut text, "disk_free_bytes", "gauge", "Bytes that the disk of the store has left");
+            head(
+                &mut text,
+                "disk_free_bytes",
+                "gauge",
+                "Bytes that the disk of the store has left",
+            );
             let _ = writeln!(text, "modelkeep_disk_free_bytes {free}");
         }
         text
@@ -86,7 +136,10 @@ impl Metrics {
 }
 
 fn head(text: &mut String, name: &str, kind: &str, help: &str) {
-    let _ = writeln!(text, "# HELP modelkeep_{name} {help}.\n# TYPE modelkeep_{name} {kind}");
+    let _ = writeln!(
+        text,
+        "# HELP modelkeep_{name} {help}.\n# TYPE modelkeep_{name} {kind}"
+    );
 }
 
 #[cfg(test)]
@@ -100,7 +153,9 @@ mod tests {
             metrics.answered("blob", "GET", 200, 10, Duration::from_millis(5));
         }
         let text = metrics.text(Some(7));
-        assert!(text.contains("modelkeep_requests_total{resource=\"blob\",method=\"GET\",status=\"200\"} 2\n"));
+        assert!(
+            text.contains("modelkeep_requests_total{resource=\"blob\",method=\"GET\",status=\"200\"} 2\n")
+        );
         assert!(text.contains("modelkeep_sent_bytes_total 20\n"));
         assert!(text.contains("modelkeep_request_seconds_total 0.01\n"));
         assert!(text.contains("modelkeep_disk_free_bytes 7\n"));

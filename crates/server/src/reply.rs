@@ -158,7 +158,11 @@ impl From<content::Error> for Fault {
                     return Self::full().detail(chain(&error));
                 }
                 io::ErrorKind::FileTooLarge => {
-                    return Self::new(Status::CONTENT_TOO_LARGE, "SIZE_INVALID", "no file can be so large");
+                    return Self::new(
+                        Status::CONTENT_TOO_LARGE,
+                        "SIZE_INVALID",
+                        "no file can be so large",
+                    );
                 }
                 _ => {}
             }

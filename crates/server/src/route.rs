@@ -187,7 +187,10 @@ mod tests {
             let get = |rest: &str| route(Method::Get, &format!("/v2/{repository}/{rest}"));
             assert_eq!(get("tags/list"), Ok(Action::Tags(name(repository))));
             let tag = Target::Tag("1.0".parse().unwrap());
-            assert_eq!(get("manifests/1.0"), Ok(Action::ReadManifest(name(repository), tag)));
+            assert_eq!(
+                get("manifests/1.0"),
+                Ok(Action::ReadManifest(name(repository), tag))
+            );
             let begin = route(Method::Post, &format!("/v2/{repository}/blobs/uploads/"));
             assert_eq!(begin, Ok(Action::BeginUpload(name(repository))));
             let append = route(Method::Patch, &format!("/v2/{repository}/blobs/uploads/{ID}"));
@@ -203,7 +206,10 @@ mod tests {
             route(Method::Post, "/v2/a/blobs/uploads"),
             Ok(Action::BeginUpload(name("a")))
         );
-        assert_eq!(route(Method::Get, "/v2/a/tags/list/"), Ok(Action::Tags(name("a"))));
+        assert_eq!(
+            route(Method::Get, "/v2/a/tags/list/"),
+            Ok(Action::Tags(name("a")))
+        );
     }
 
     #[test]
@@ -218,16 +224,37 @@ mod tests {
 
     #[test]
     fn what_is_no_name_digest_tag_or_upload_is_told_apart() {
-        for path in ["a/../b", "A", "a//b", "/a", "a%00b", "..%5cb", "%C3%A9", "%FF", "a%2f..%2fb"] {
+        for path in [
+            "a/../b",
+            "A",
+            "a//b",
+            "/a",
+            "a%00b",
+            "..%5cb",
+            "%C3%A9",
+            "%FF",
+            "a%2f..%2fb",
+        ] {
             let found = route(Method::Get, &format!("/v2/{path}/tags/list"));
             assert!(matches!(found, Err(NoRoute::Name(_))), "{path}: {found:?}");
         }
         let get = |path: &str| route(Method::Get, path);
         assert!(matches!(get("/v2/a/blobs/sha256:short"), Err(NoRoute::Digest(_))));
-        assert!(matches!(get("/v2/a/manifests/sha256:short"), Err(NoRoute::Digest(_))));
+        assert!(matches!(
+            get("/v2/a/manifests/sha256:short"),
+            Err(NoRoute::Digest(_))
+        ));
         assert!(matches!(get("/v2/a/manifests/.bad"), Err(NoRoute::Tag(_))));
         assert_eq!(get("/v2/a/blobs/uploads/x"), Err(NoRoute::Upload));
-        for path in ["/", "/v3/", "/v2/a", "/v2/a/tags", "/v2/a/tags/list/more", "/v2/a/manifests", "*"] {
+        for path in [
+            "/",
+            "/v3/",
+            "/v2/a",
+            "/v2/a/tags",
+            "/v2/a/tags/list/more",
+            "/v2/a/manifests",
+            "*",
+        ] {
             assert_eq!(get(path), Err(NoRoute::Path), "{path}");
         }
     }
@@ -235,8 +262,17 @@ mod tests {
     #[test]
     fn a_wrong_method_is_told_the_right_ones() {
         assert_eq!(route(Method::Delete, "/v2/"), Err(NoRoute::Method(READ)));
-        for path in ["/v2/a/manifests/b", "/v2/a/tags/list", "/v2/a/referrers/b", "/v2/a/blobs/b", "/readyz"] {
-            assert!(matches!(route(Method::Options, path), Err(NoRoute::Method(_))), "{path}");
+        for path in [
+            "/v2/a/manifests/b",
+            "/v2/a/tags/list",
+            "/v2/a/referrers/b",
+            "/v2/a/blobs/b",
+            "/readyz",
+        ] {
+            assert!(
+                matches!(route(Method::Options, path), Err(NoRoute::Method(_))),
+                "{path}"
+            );
         }
     }
 
@@ -245,8 +281,21 @@ mod tests {
     #[test]
     fn any_mixture_of_pieces_is_routed_or_refused() {
         let pieces = [
-            "v2", "", "a", "tags", "list", "blobs", "uploads", "manifests", "referrers", "_catalog", "..", "%2F",
-            "%", "sha256:0", ID,
+            "v2",
+            "",
+            "a",
+            "tags",
+            "list",
+            "blobs",
+            "uploads",
+            "manifests",
+            "referrers",
+            "_catalog",
+            "..",
+            "%2F",
+            "%",
+            "sha256:0",
+            ID,
         ];
         let mut paths = vec![String::new()];
         let mut routed = 0;
@@ -257,7 +306,13 @@ mod tests {
                 .filter(|path| path.starts_with("/v2") || path.len() < 8)
                 .collect();
             for path in &paths {
-                for method in [Method::Get, Method::Post, Method::Put, Method::Patch, Method::Delete] {
+                for method in [
+                    Method::Get,
+                    Method::Post,
+                    Method::Put,
+                    Method::Patch,
+                    Method::Delete,
+                ] {
                     if let Ok(Action::Tags(name)) = route(method, path) {
                         assert!(path.replace("%2F", "/").contains(name.as_str()), "{path}");
                         routed += 1;

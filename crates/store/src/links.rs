@@ -65,7 +65,10 @@ impl Repository {
                 by: format!("the manifest {by}"),
             });
         }
-        self.drop_link(digest, None)
+        let dropped = self.drop_link(digest, None)?;
+        let path = self.keys.link(digest);
+        publish::sync_parent(&path).map_err(Error::io(format!("remove {}", path.display())))?;
+        Ok(dropped)
     }
 
     /// Whether there is a link that stays for a while.
@@ -107,6 +110,7 @@ impl Repository {
     }
 
     /// Removes a link that nobody has relied on since `cutoff`, or however young it is. The caller holds the repository's lock.
+    /// Not synced: a link that a power cut brings back is collected again, and says nothing without its blob.
     pub(crate) fn drop_link(&self, digest: &Digest, cutoff: Option<SystemTime>) -> Result<bool> {
         let path = self.keys.link(digest);
         let _shelf = self.blobs.lock(digest)?;
@@ -114,9 +118,7 @@ impl Repository {
         if time.is_none_or(|time| cutoff.is_some_and(|cutoff| time > cutoff)) {
             return Ok(false);
         }
-        fs::remove_file(&path)
-            .and_then(|()| publish::sync_parent(&path))
-            .map_err(Error::io(format!("remove {}", path.display())))?;
+        fs::remove_file(&path).map_err(Error::io(format!("remove {}", path.display())))?;
         Ok(true)
     }
 }

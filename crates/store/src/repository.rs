@@ -2,6 +2,7 @@ use std::{
     fs,
     io::{ErrorKind, Read},
     path::Path,
+    sync::Arc,
 };
 
 use modelkeep_core::{
@@ -11,9 +12,11 @@ use modelkeep_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    Store,
     blobs::{Blobs, Incoming},
     keys::{self, Keys, RepositoryKeys, VERSION},
     records,
+    tags::{self, TagLists},
     transaction::Change,
 };
 
@@ -23,6 +26,7 @@ pub struct Repository {
     pub(crate) store: Keys,
     pub(crate) keys: RepositoryKeys,
     pub(crate) blobs: Blobs,
+    tag_lists: Arc<TagLists>,
     name: RepoName,
     record: Record,
 }
@@ -68,11 +72,12 @@ impl Record {
 }
 
 impl Repository {
-    pub(crate) fn new(store: &Keys, blobs: &Blobs, name: &RepoName, record: Record) -> Self {
+    pub(crate) fn new(store: &Store, name: &RepoName, record: Record) -> Self {
         Self {
-            store: store.clone(),
-            keys: store.repository(name),
-            blobs: blobs.clone(),
+            store: store.keys.clone(),
+            keys: store.keys.repository(name),
+            blobs: store.blobs.clone(),
+            tag_lists: Arc::clone(&store.tag_lists),
             name: name.clone(),
             record,
         }
@@ -121,16 +126,15 @@ impl Repository {
         digests(&self.keys.manifests())
     }
 
-    /// The first `most` tags after `last`, in byte order; from the first one on without `last`.
+    /// The first `most` tags after `last`, which need not be one, in byte order; from the first one on without. The list is kept in
+    /// memory, for this store and its clones, until its directory changes.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Malformed`] when something else lies among them.
-    pub fn tags_after(&self, last: Option<&Tag>, most: usize) -> Result<Vec<Tag>> {
-        let mut tags = self.tags()?;
-        let from = last.map_or(0, |last| tags.partition_point(|tag| tag <= last));
-        tags.drain(..from);
-        tags.truncate(most);
-        Ok(tags)
+    pub fn tags_after(&self, last: Option<&str>, most: usize) -> Result<Vec<Tag>> {
+        let tags = self.tag_lists.get(&self.name, &self.keys)?;
+        let from = last.map_or(0, |last| tags.partition_point(|tag| tag.as_str() <= last));
+        Ok(tags[from..].iter().take(most).cloned().collect())
     }
 
     pub(crate) fn not_found(&self, what: impl ToString) -> Error {
@@ -214,12 +218,7 @@ impl Names for Repository {
     }
 
     fn tags(&self) -> Result<Vec<Tag>> {
-        let mut tags = records::list(&self.keys.tags())?
-            .iter()
-            .map(|name| keys::parse_tag(name).ok_or_else(|| records::foreign(self.keys.tags().join(name))))
-            .collect::<Result<Vec<_>>>()?;
-        tags.sort_unstable();
-        Ok(tags)
+        tags::read(&self.keys)
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     io::{ErrorKind, Write},
-    time::SystemTime,
 };
 
 use modelkeep_core::{
@@ -57,15 +56,6 @@ impl Repository {
                 Ok(Some((file, size)))
             }
         }
-    }
-
-    /// When a tag was last set or removed, as the file system has it: its clock may be as coarse as ten milliseconds,
-    /// so that two changes can have one time.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn tags_changed(&self) -> Result<Option<SystemTime>> {
-        records::modified(&self.keys.tags())
     }
 }
 

@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use modelkeep_core::{
     Digest, Mutability, RepoName,
@@ -13,6 +13,7 @@ use crate::{
     keys::{Keys, VERSION},
     records,
     repository::{Record, Repository},
+    tags::TagLists,
 };
 
 /// A directory of repositories and the blobs that they share.
@@ -20,6 +21,7 @@ use crate::{
 pub struct Store {
     pub(crate) keys: Keys,
     pub(crate) blobs: Blobs,
+    pub(crate) tag_lists: Arc<TagLists>,
 }
 
 /// What the file `format` says.
@@ -39,8 +41,11 @@ impl Store {
     pub fn open(root: &Path) -> Result<Self> {
         let keys = Keys::new(root);
         if check_format(&keys)? {
-            let blobs = Blobs::new(keys.clone());
-            Ok(Self { keys, blobs })
+            Ok(Self {
+                blobs: Blobs::new(keys.clone()),
+                tag_lists: Arc::default(),
+                keys,
+            })
         } else {
             Err(Error::NotFound {
                 what: "a store".to_owned(),
@@ -126,7 +131,7 @@ impl Store {
     /// [`Error::Io`]; [`Error::Malformed`] when its record is.
     pub fn repository(&self, name: &RepoName) -> Result<Option<Repository>> {
         let record = Record::read(&self.keys.repository(name))?;
-        Ok(record.map(|record| Repository::new(&self.keys, &self.blobs, name, record)))
+        Ok(record.map(|record| Repository::new(self, name, record)))
     }
 
     /// Makes the repository `name`, unless it is here: then it stays what it is. `created` is the time, RFC 3339.

@@ -65,11 +65,9 @@ pub(crate) fn read(
         }
         Wanted::Nothing => {
             let message = format!("the blob has {size} bytes, and none in that range");
-            return Err(
-                Fault::new(Status::RANGE_NOT_SATISFIABLE, "SIZE_INVALID", message)
-                    .field("Content-Range", format!("bytes */{size}"))
-                    .field("Accept-Ranges", "bytes"),
-            );
+            return Err(Fault::new(Status::RANGE_NOT_SATISFIABLE, "SIZE_INVALID", message)
+                .field("Content-Range", format!("bytes */{size}"))
+                .field("Accept-Ranges", "bytes"));
         }
     })
 }

@@ -25,12 +25,13 @@ pub(crate) fn list(exchange: &mut Exchange<'_, '_>) -> Result<Response, Fault> {
     let who = exchange.authorize(&[Permission::CATALOG])?;
     let registry = exchange.registry;
     let page = Page::of(exchange.request, USUAL, MOST)?;
-    let mut last: Option<RepoName> = match &page.last {
-        Some(text) => Some(text.parse().map_err(|error: modelkeep_core::InvalidName| {
-            Fault::bad("NAME_INVALID", error.to_string())
-        })?),
-        None => None,
-    };
+    let mut last: Option<RepoName> =
+        match &page.last {
+            Some(text) => Some(text.parse().map_err(|error: modelkeep_core::InvalidName| {
+                Fault::bad("NAME_INVALID", error.to_string())
+            })?),
+            None => None,
+        };
     let mut repositories = Vec::new();
     // One more than the page has tells whether there is a next one.
     while page.most > 0 && repositories.len() <= page.most {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use modelkeep_core::{
-    Algorithm, Descriptor, Digest, Document, Hasher, RepoName, Tag,
+    Algorithm, Descriptor, Document, Hasher, RepoName, Tag,
     content::{Error, Expect, Names, Need, Source, Target as _},
     name::Target,
 };
@@ -95,7 +95,10 @@ fn body(
             offset: 0,
             length,
         }),
-        _ => Err(Fault::internal(format!("the bytes of {} are gone", manifest.digest))),
+        _ => Err(Fault::internal(format!(
+            "the bytes of {} are gone",
+            manifest.digest
+        ))),
     }
 }
 
@@ -129,7 +132,10 @@ pub(crate) fn push(
     if let Some(known) = repository.manifest(&manifest.digest)?
         && known.media_type != media_type
     {
-        let message = format!("the manifest is here as {}, and came as {media_type}", known.media_type);
+        let message = format!(
+            "the manifest is here as {}, and came as {media_type}",
+            known.media_type
+        );
         return Err(Fault::bad("MANIFEST_INVALID", message));
     }
     if repository.need(&manifest)? != Need::Nothing {
@@ -192,9 +198,9 @@ fn tag_parameters(exchange: &Exchange<'_, '_>) -> Result<Vec<Tag>, Fault> {
     let mut tags: Vec<Tag> = Vec::new();
     let named = exchange.request.query().filter(|(key, _)| key == "tag");
     for (_, text) in named {
-        let tag: Tag = text
-            .parse()
-            .map_err(|error: modelkeep_core::InvalidName| Fault::bad("MANIFEST_INVALID", error.to_string()))?;
+        let tag: Tag = text.parse().map_err(|error: modelkeep_core::InvalidName| {
+            Fault::bad("MANIFEST_INVALID", error.to_string())
+        })?;
         if !tags.contains(&tag) {
             tags.push(tag);
         }

@@ -10,8 +10,6 @@ pub(crate) mod referrers;
 pub(crate) mod tags;
 pub(crate) mod uploads;
 
-pub(crate) use tags::TagLists;
-
 use modelkeep_core::{Digest, RepoName};
 
 /// What a digest names stays, so that whoever has it need not ask again.

@@ -119,7 +119,17 @@ mod tests {
         let range = |offset, length| Some(ByteRange { offset, length });
         assert_eq!(chunk("0-511"), range(0, 512));
         assert_eq!(chunk("bytes 5-5/*"), range(5, 1));
-        for wrong in ["", "5", "9-0", "a-b", "-1", "1-", "+1-2", "0-18446744073709551615", "0-18446744073709551616"] {
+        for wrong in [
+            "",
+            "5",
+            "9-0",
+            "a-b",
+            "-1",
+            "1-",
+            "+1-2",
+            "0-18446744073709551615",
+            "0-18446744073709551616",
+        ] {
             assert_eq!(chunk(wrong), None, "{wrong}");
         }
     }

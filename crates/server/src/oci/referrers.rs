@@ -23,7 +23,9 @@ pub(crate) fn list(
 ) -> Result<Response, Fault> {
     exchange.authorize(&[Permission::pull(name.as_str())])?;
     let request = &*exchange.request;
-    let kind = request.query_value("artifactType").filter(|kind| !kind.is_empty());
+    let kind = request
+        .query_value("artifactType")
+        .filter(|kind| !kind.is_empty());
     let last = match request.query_value("last") {
         Some(text) => Some(crate::route::parse_digest(&text)?),
         None => None,
@@ -35,7 +37,10 @@ pub(crate) fn list(
         let mut count = 0;
         for found in repository.referrers_after(subject, last.as_ref())? {
             let found = found?;
-            if kind.as_deref().is_some_and(|kind| found.artifact_type.as_deref() != Some(kind)) {
+            if kind
+                .as_deref()
+                .is_some_and(|kind| found.artifact_type.as_deref() != Some(kind))
+            {
                 continue;
             }
             let json = serde_json::to_vec(&found).expect("texts, numbers and maps become JSON");

@@ -3,11 +3,7 @@
 //! What has come is saved at the end of each request, so that an upload goes on after a broken connection, in another
 //! process, and after a restart.
 
-use std::{
-    io::Read,
-    sync::atomic::Ordering::Relaxed,
-    time::Duration,
-};
+use std::{io::Read, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use modelkeep_core::{Digest, RepoName};
 use modelkeep_store::{Repository, Upload, UploadId, Writing};
@@ -78,18 +74,16 @@ fn start(exchange: &Exchange<'_, '_>, repository: &Repository) -> Result<Respons
 }
 
 /// Lets the repository read a blob that another one has, if whoever asks may read it there.
-fn mount(
-    exchange: &mut Exchange<'_, '_>,
-    repository: &Repository,
-    digest: &Digest,
-) -> Result<bool, Fault> {
+fn mount(exchange: &mut Exchange<'_, '_>, repository: &Repository, digest: &Digest) -> Result<bool, Fault> {
     let registry = exchange.registry;
     let push = Permission::push(repository.name().as_str());
     let Some(from) = exchange.request.query_value("from") else {
         let who = exchange.authorize(&[push])?;
         for holder in registry.store.holders(digest)? {
             let holder = holder?;
-            if registry.access.may(&who, Permission::pull(holder.name().as_str()))
+            if registry
+                .access
+                .may(&who, Permission::pull(holder.name().as_str()))
                 && repository.mount(digest, &holder)?
             {
                 return Ok(true);
@@ -147,12 +141,7 @@ pub(crate) fn append(
     let mut writing = upload.lock()?;
     exchange.receive_chunk(&mut writing, name, id)?;
     writing.save()?;
-    Ok(holds(
-        Response::new(Status::ACCEPTED),
-        name,
-        id,
-        writing.offset(),
-    ))
+    Ok(holds(Response::new(Status::ACCEPTED), name, id, writing.offset()))
 }
 
 /// `PUT`: the last bytes, if any are left, and the digest of all.

@@ -63,10 +63,7 @@ fn malformed(what: impl Into<String>) -> HttpError {
 
 fn read_line(wire: &mut impl BufRead, left: &mut usize) -> Result<String, HttpError> {
     let mut line = Vec::new();
-    let count = wire
-        .by_ref()
-        .take(*left as u64)
-        .read_until(b'\n', &mut line)?;
+    let count = wire.by_ref().take(*left as u64).read_until(b'\n', &mut line)?;
     *left -= count;
     if !line.ends_with(b"\r\n") {
         return Err(malformed(if *left == 0 {
@@ -128,8 +125,7 @@ fn read_body(wire: &mut impl BufRead, method: &str, answer: &Answer) -> Result<V
     let mut body = Vec::new();
     match lengths.as_slice() {
         [] => {
-            wire.take(MAX_BODY_BYTES as u64 + 1)
-                .read_to_end(&mut body)?;
+            wire.take(MAX_BODY_BYTES as u64 + 1).read_to_end(&mut body)?;
             if body.len() > MAX_BODY_BYTES {
                 return Err(malformed("body too long"));
             }
@@ -188,10 +184,7 @@ mod tests {
     fn sized_answer_is_read_to_its_length_and_no_further() {
         let mut wire = b"HTTP/1.1 200 OK\r\nX: 1\r\ncontent-length: 3\r\n\r\nabcdef".as_slice();
         let answer = read_answer(&mut wire, "GET", false).unwrap();
-        assert_eq!(
-            (answer.status, answer.body.as_slice()),
-            (200, b"abc".as_slice())
-        );
+        assert_eq!((answer.status, answer.body.as_slice()), (200, b"abc".as_slice()));
         assert_eq!(answer.header("Content-Length"), Some("3"));
         assert_eq!(wire, b"def");
     }
@@ -222,10 +215,7 @@ mod tests {
 
     #[test]
     fn answer_without_framing_lasts_until_the_end() {
-        assert_eq!(
-            parse("HTTP/1.0 200 OK\r\n\r\nrest", "GET").unwrap().body,
-            b"rest"
-        );
+        assert_eq!(parse("HTTP/1.0 200 OK\r\n\r\nrest", "GET").unwrap().body, b"rest");
     }
 
     #[test]

@@ -58,10 +58,7 @@ fn parameters(mut rest: &str) -> BTreeMap<String, String> {
 /// The target of the token request: path and query of the realm on this registry's host.
 ///
 /// `None` when the realm is missing or lies on another host.
-pub(crate) fn token_target(
-    parameters: &BTreeMap<String, String>,
-    authority: &str,
-) -> Option<String> {
+pub(crate) fn token_target(parameters: &BTreeMap<String, String>, authority: &str) -> Option<String> {
     let realm = parameters.get("realm")?;
     let path = match realm.strip_prefix("http://") {
         Some(rest) => rest.strip_prefix(authority)?,
@@ -77,11 +74,7 @@ pub(crate) fn token_target(
     if let Some(service) = parameters.get("service") {
         query("service", service);
     }
-    for scope in parameters
-        .get("scope")
-        .into_iter()
-        .flat_map(|all| all.split(' '))
-    {
+    for scope in parameters.get("scope").into_iter().flat_map(|all| all.split(' ')) {
         query("scope", scope);
     }
     Some(target)
@@ -122,10 +115,7 @@ mod tests {
 
     #[test]
     fn basic_challenge_and_credentials() {
-        assert_eq!(
-            Challenge::parse(r#"basic realm="x""#),
-            Some(Challenge::Basic)
-        );
+        assert_eq!(Challenge::parse(r#"basic realm="x""#), Some(Challenge::Basic));
         assert_eq!(Challenge::parse("Negotiate"), None);
         let credentials = Credentials {
             user: "Aladdin".into(),

@@ -244,21 +244,10 @@ mod tests {
     fn refusal_must_have_its_status_type_and_code() {
         let json = [("Content-Type", "application/json")];
         let body = r#"{"errors":[{"code":"BLOB_UNKNOWN"}]}"#;
-        assert_eq!(
-            exchange(&json, body).refused(404, &["BLOB_UNKNOWN"]),
-            Ok(())
-        );
+        assert_eq!(exchange(&json, body).refused(404, &["BLOB_UNKNOWN"]), Ok(()));
         assert!(exchange(&json, body).refused(404, &["OTHER"]).is_err());
-        assert!(
-            exchange(&json, body)
-                .refused(400, &["BLOB_UNKNOWN"])
-                .is_err()
-        );
-        assert!(
-            exchange(&json, "{}")
-                .refused(404, &["BLOB_UNKNOWN"])
-                .is_err()
-        );
+        assert!(exchange(&json, body).refused(400, &["BLOB_UNKNOWN"]).is_err());
+        assert!(exchange(&json, "{}").refused(404, &["BLOB_UNKNOWN"]).is_err());
         assert!(exchange(&[], body).refused(404, &["BLOB_UNKNOWN"]).is_err());
     }
 }

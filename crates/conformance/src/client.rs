@@ -80,8 +80,8 @@ impl Client {
 
     /// Several requests, one after the other, on one connection.
     pub(crate) fn send_in_turn(&self, requests: Vec<Request>) -> Result<Vec<Exchange>, Failure> {
-        let mut connection = Connection::open(self.address, &self.authority)
-            .map_err(|error| Failure(error.to_string()))?;
+        let mut connection =
+            Connection::open(self.address, &self.authority).map_err(|error| Failure(error.to_string()))?;
         requests
             .into_iter()
             .map(|request| self.authorized(request, |request| connection.exchange(request)))

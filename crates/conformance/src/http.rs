@@ -289,9 +289,7 @@ mod tests {
 
     #[test]
     fn framed_request_adds_no_framing_of_its_own() {
-        let request = Request::put("/x")
-            .header("cOnTeNt-LeNgTh", "3")
-            .framed(*b"abc");
+        let request = Request::put("/x").header("cOnTeNt-LeNgTh", "3").framed(*b"abc");
         let head = text(request.head_bytes("h:1", "close"));
         assert!(head.contains("\r\ncOnTeNt-LeNgTh: 3\r\n"));
         assert!(!head.contains("Content-Length"));
@@ -314,9 +312,7 @@ mod tests {
     }
 
     fn ask(address: SocketAddr, request: &Request) -> Result<Answer, HttpError> {
-        Connection::open(address, "h")
-            .unwrap()
-            .last_exchange(request)
+        Connection::open(address, "h").unwrap().last_exchange(request)
     }
 
     #[test]
@@ -337,8 +333,7 @@ mod tests {
     #[test]
     fn body_is_sent_after_the_server_asks_for_it() {
         let put = Request::put("/x").sized(*b"held").expecting_continue();
-        let continued =
-            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
+        let continued = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
         let answer = ask(answering("\r\n\r\n", continued), &put);
         assert_eq!(answer.unwrap().status, 201);
         let refused = "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n";

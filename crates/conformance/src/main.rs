@@ -99,24 +99,13 @@ mod tests {
 
     #[test]
     fn options_may_stand_on_either_side_of_the_target() {
-        let order = parsed(&[
-            "--only",
-            "tags/",
-            "http://h:1",
-            "--user",
-            "me:a:b",
-            "--json",
-            "f",
-        ]);
+        let order = parsed(&["--only", "tags/", "http://h:1", "--user", "me:a:b", "--json", "f"]);
         let Ok(Order::Run(arguments)) = order else {
             panic!("not an order to run");
         };
         assert_eq!(arguments.url, "http://h:1");
         assert_eq!(arguments.options.only.as_deref(), Some("tags/"));
-        assert_eq!(
-            arguments.options.user,
-            Some(("me".to_owned(), "a:b".to_owned()))
-        );
+        assert_eq!(arguments.options.user, Some(("me".to_owned(), "a:b".to_owned())));
         assert_eq!(arguments.json.as_deref(), Some("f"));
     }
 

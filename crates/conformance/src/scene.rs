@@ -9,9 +9,7 @@ use crate::check::{Exchange, Failure, Outcome};
 use crate::client::Client;
 use crate::digest::{Algorithm, Digest, Random};
 use crate::http::Request;
-use crate::manifest::{
-    self, CONFIG, DOCKER_IMAGE, DOCKER_LIST, EMPTY_BLOB, IMAGE, INDEX, LAYER, Manifest,
-};
+use crate::manifest::{self, CONFIG, DOCKER_IMAGE, DOCKER_LIST, EMPTY_BLOB, IMAGE, INDEX, LAYER, Manifest};
 
 /// One test's surroundings.
 pub(crate) struct Scene<'a> {
@@ -49,10 +47,7 @@ pub(crate) fn with_query(target: &str, parameter: &str) -> String {
 pub(crate) fn chunk(target: &str, start: usize, bytes: &[u8]) -> Request {
     Request::patch(target)
         .octets()
-        .header(
-            "Content-Range",
-            format!("{start}-{}", start + bytes.len() - 1),
-        )
+        .header("Content-Range", format!("{start}-{}", start + bytes.len() - 1))
         .sized(bytes)
 }
 
@@ -186,12 +181,7 @@ impl Scene<'_> {
     }
 
     /// The answer to a finished blob push: 201, its digest, and a Location that holds it.
-    pub(crate) fn blob_was_pushed(
-        &self,
-        exchange: &Exchange,
-        digest: &Digest,
-        bytes: &[u8],
-    ) -> Outcome {
+    pub(crate) fn blob_was_pushed(&self, exchange: &Exchange, digest: &Digest, bytes: &[u8]) -> Outcome {
         let location = exchange.status(201)?.location()?;
         exchange.digest_is(digest)?;
         self.get(location)?.status(200)?.body_is(bytes)?;
@@ -254,11 +244,7 @@ pub(crate) fn is_manifest(exchange: &Exchange, digest: &Digest, manifest: &Manif
 }
 
 /// The answer to HEAD of a manifest: as to GET, without the bytes.
-pub(crate) fn is_manifest_head(
-    exchange: &Exchange,
-    digest: &Digest,
-    manifest: &Manifest,
-) -> Outcome {
+pub(crate) fn is_manifest_head(exchange: &Exchange, digest: &Digest, manifest: &Manifest) -> Outcome {
     exchange
         .status(200)?
         .body_is(b"")?

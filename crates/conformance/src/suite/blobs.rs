@@ -55,10 +55,7 @@ fn head_tells_the_length_and_sends_no_body(scene: &Scene<'_>) -> Outcome {
 
 fn head_names_the_digest(scene: &Scene<'_>) -> Outcome {
     let digest = scene.given_blob(&scene.bytes(512))?;
-    scene
-        .head(scene.blob(&digest))?
-        .status(200)?
-        .digest_is(&digest)?;
+    scene.head(scene.blob(&digest))?.status(200)?.digest_is(&digest)?;
     Ok(())
 }
 
@@ -75,10 +72,7 @@ fn get_sends_the_bytes_and_their_length(scene: &Scene<'_>) -> Outcome {
 
 fn get_names_the_digest(scene: &Scene<'_>) -> Outcome {
     let digest = scene.given_blob(&scene.bytes(512))?;
-    scene
-        .get(scene.blob(&digest))?
-        .status(200)?
-        .digest_is(&digest)?;
+    scene.get(scene.blob(&digest))?.status(200)?.digest_is(&digest)?;
     Ok(())
 }
 
@@ -94,9 +88,7 @@ fn get_has_a_type(scene: &Scene<'_>) -> Outcome {
 fn is_not_visible_in_another_repository(scene: &Scene<'_>) -> Outcome {
     let digest = scene.given_blob_in(&scene.other, &scene.bytes(512))?;
     scene.given_blob(&scene.bytes(512))?;
-    scene
-        .get(scene.blob(&digest))?
-        .refused(404, &["BLOB_UNKNOWN"])?;
+    scene.get(scene.blob(&digest))?.refused(404, &["BLOB_UNKNOWN"])?;
     scene.head(scene.blob(&digest))?.status(404)?;
     Ok(())
 }
@@ -105,9 +97,7 @@ fn delete_is_202_and_the_blob_is_gone_at_once(scene: &Scene<'_>) -> Outcome {
     let digest = scene.given_blob(&scene.bytes(512))?;
     scene.delete(scene.blob(&digest))?.status(202)?;
     scene.head(scene.blob(&digest))?.status(404)?;
-    scene
-        .get(scene.blob(&digest))?
-        .refused(404, &["BLOB_UNKNOWN"])
+    scene.get(scene.blob(&digest))?.refused(404, &["BLOB_UNKNOWN"])
 }
 
 fn delete_of_a_missing_blob_is_404_blob_unknown(scene: &Scene<'_>) -> Outcome {
@@ -132,10 +122,7 @@ fn delete_leaves_the_same_blob_of_another_repository(scene: &Scene<'_>) -> Outco
     scene
         .delete(format!("/v2/{}/blobs/{digest}", scene.other))?
         .status(202)?;
-    scene
-        .get(scene.blob(&digest))?
-        .status(200)?
-        .body_is(&bytes)?;
+    scene.get(scene.blob(&digest))?.status(200)?.body_is(&bytes)?;
     Ok(())
 }
 

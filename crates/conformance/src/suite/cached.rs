@@ -145,10 +145,7 @@ fn other_blob_is_200(scene: &Scene<'_>) -> Outcome {
 fn moved_tag_is_200(scene: &Scene<'_>) -> Outcome {
     let old = scene.given_image("latest")?.digest(scene.algorithm);
     let new = scene.given_image("latest")?;
-    let get = unless(
-        accepting(Request::get(scene.manifest("latest"))),
-        &quoted(&old),
-    );
+    let get = unless(accepting(Request::get(scene.manifest("latest"))), &quoted(&old));
     scene.send(get)?.status(200)?.body_is(&new.bytes)?;
     Ok(())
 }
@@ -178,8 +175,6 @@ fn range_of_the_same_blob_is_206(scene: &Scene<'_>) -> Outcome {
 fn range_of_another_blob_is_200_with_all_of_it(scene: &Scene<'_>) -> Outcome {
     let (bytes, digest) = blob(scene)?;
     let other = quoted(&scene.unknown_digest());
-    range_if(scene, &digest, &other)?
-        .status(200)?
-        .body_is(&bytes)?;
+    range_if(scene, &digest, &other)?.status(200)?.body_is(&bytes)?;
     Ok(())
 }

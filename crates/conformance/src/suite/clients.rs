@@ -36,9 +36,7 @@ fn skopeo_patches_without_a_content_range(scene: &Scene<'_>) -> Outcome {
     let mut upload = scene.open_upload()?;
     let bytes = scene.bytes(700);
     let digest = scene.digest(&bytes);
-    let patch = Request::patch(&upload.target)
-        .octets()
-        .sized(bytes.as_slice());
+    let patch = Request::patch(&upload.target).octets().sized(bytes.as_slice());
     let sent = scene.send(patch)?;
     upload.target = sent.status(202)?.header_is("Range", "0-699")?.location()?;
     let pushed = scene.send(Request::put(upload.closing(&digest)).sized([]))?;
@@ -51,10 +49,7 @@ fn docker_streams_in_chunked_encoding(scene: &Scene<'_>) -> Outcome {
     let bytes = scene.bytes(100_000);
     let digest = scene.digest(&bytes);
     let sent = scene.send(Request::patch(&upload.target).chunked(bytes.as_slice()))?;
-    upload.target = sent
-        .status(202)?
-        .header_is("Range", "0-99999")?
-        .location()?;
+    upload.target = sent.status(202)?.header_is("Range", "0-99999")?.location()?;
     let pushed = scene.send(Request::put(upload.closing(&digest)).sized([]))?;
     scene.blob_was_pushed(&pushed, &digest, &bytes)
 }
@@ -93,10 +88,7 @@ fn containerd_puts_the_digest_before_other_parameters(scene: &Scene<'_>) -> Outc
     let upload = scene.open_upload()?;
     let bytes = scene.bytes(512);
     let digest = scene.digest(&bytes);
-    let (path, query) = upload
-        .target
-        .split_once('?')
-        .unwrap_or((&upload.target, ""));
+    let (path, query) = upload.target.split_once('?').unwrap_or((&upload.target, ""));
     let target = format!("{path}?digest={}&{query}", digest.in_query());
     let put = Request::put(target).octets().sized(bytes.as_slice());
     scene.blob_was_pushed(&scene.send(put)?, &digest, &bytes)
@@ -125,10 +117,7 @@ fn containerd_names_the_mirrored_registry_with_ns(scene: &Scene<'_>) -> Outcome 
     let bytes = scene.bytes(512);
     let blob = scene.given_blob(&bytes)?;
     scene
-        .get(format!(
-            "{}?ns=registry.example.com%3A5000",
-            scene.blob(&blob)
-        ))?
+        .get(format!("{}?ns=registry.example.com%3A5000", scene.blob(&blob)))?
         .status(200)?
         .body_is(&bytes)?;
     Ok(())
@@ -307,11 +296,7 @@ fn connection_goes_on_after_a_refusal(scene: &Scene<'_>) -> Outcome {
         ),
         Request::get(scene.blob(&digest)),
     ];
-    in_turn(
-        scene,
-        requests,
-        &[(404, None), (400, None), (200, Some(&bytes))],
-    )
+    in_turn(scene, requests, &[(404, None), (400, None), (200, Some(&bytes))])
 }
 
 fn push_and_pull_share_a_connection(scene: &Scene<'_>) -> Outcome {

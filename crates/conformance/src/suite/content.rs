@@ -136,11 +136,7 @@ fn layer_types_of_models_are_kept(scene: &Scene<'_>) -> Outcome {
         descriptor(CONFIG, Algorithm::Sha256, EMPTY_BLOB),
         vec![
             descriptor(LAYER, Algorithm::Sha256, &weights),
-            descriptor(
-                "application/vnd.ollama.image.model",
-                Algorithm::Sha256,
-                &weights,
-            ),
+            descriptor("application/vnd.ollama.image.model", Algorithm::Sha256, &weights),
             descriptor(
                 "application/vnd.cncf.model.weight.v1.raw",
                 Algorithm::Sha256,

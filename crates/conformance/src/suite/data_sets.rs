@@ -193,11 +193,7 @@ fn push_by_tag_names_the_subject(scene: &Scene<'_>, set: &DataSet) -> Outcome {
 }
 
 fn sorted_tags(set: &DataSet) -> Vec<&'static str> {
-    let mut tags: Vec<_> = set
-        .pieces
-        .iter()
-        .flat_map(|piece| piece.tags.clone())
-        .collect();
+    let mut tags: Vec<_> = set.pieces.iter().flat_map(|piece| piece.tags.clone()).collect();
     tags.sort_unstable();
     tags
 }
@@ -212,10 +208,7 @@ fn list_is(scene: &Scene<'_>, target: &str, wanted: &[&str]) -> Outcome {
     if let Some(tags) = &mut tags {
         tags.sort_unstable();
     }
-    listed.require(
-        tags.as_deref() == Some(wanted),
-        format_args!("tags {wanted:?}"),
-    )?;
+    listed.require(tags.as_deref() == Some(wanted), format_args!("tags {wanted:?}"))?;
     Ok(())
 }
 

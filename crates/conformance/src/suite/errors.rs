@@ -40,9 +40,7 @@ fn malformed_digests() -> Vec<String> {
 }
 
 fn each_malformed(act: impl Fn(&str) -> Outcome) -> Outcome {
-    malformed_digests()
-        .iter()
-        .try_for_each(|digest| act(digest))
+    malformed_digests().iter().try_for_each(|digest| act(digest))
 }
 
 fn body_lists_errors_with_codes_and_messages(scene: &Scene<'_>) -> Outcome {
@@ -54,9 +52,7 @@ fn body_lists_errors_with_codes_and_messages(scene: &Scene<'_>) -> Outcome {
         errors.iter().all(|error| {
             let code = error["code"].as_str().unwrap_or_default();
             let words = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
-            !code.is_empty()
-                && code.bytes().all(words)
-                && matches!(error["message"], Value::String(_))
+            !code.is_empty() && code.bytes().all(words) && matches!(error["message"], Value::String(_))
         })
     });
     refused.require(all_are_errors, "errors, each with a code and a message")?;
@@ -190,9 +186,7 @@ fn tag_is_refused(scene: &Scene<'_>, tag: &str) -> Outcome {
     scene
         .send(put_manifest(&scene.manifest(tag), &image))?
         .status_in(&[400, 404])?;
-    scene
-        .get_manifest(scene.manifest(tag))?
-        .status_in(&[400, 404])?;
+    scene.get_manifest(scene.manifest(tag))?.status_in(&[400, 404])?;
     Ok(())
 }
 
@@ -208,9 +202,7 @@ fn tag_of_129_characters_is_refused(scene: &Scene<'_>) -> Outcome {
 
 fn unknown_route_is_404(scene: &Scene<'_>) -> Outcome {
     for path in ["layers", "tags", "blobs", "manifests", "tags/list/more"] {
-        scene
-            .get(format!("/v2/{}/{path}", scene.repo))?
-            .status(404)?;
+        scene.get(format!("/v2/{}/{path}", scene.repo))?.status(404)?;
     }
     scene.get("/v3/")?.status(404)?;
     Ok(())

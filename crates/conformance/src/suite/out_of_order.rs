@@ -102,9 +102,7 @@ fn status_after_a_refused_put_is_what_is_stored(scene: &Scene<'_>) -> Outcome {
 fn status_at_the_url_of_a_refused_put_is_204(scene: &Scene<'_>) -> Outcome {
     let (upload, bytes) = begun(scene)?;
     let target = upload.closing(&scene.digest(&bytes));
-    scene
-        .send(last_chunk(target.clone(), 0, &bytes))?
-        .status(416)?;
+    scene.send(last_chunk(target.clone(), 0, &bytes))?.status(416)?;
     holds(scene, &target, bytes.len())?;
     Ok(())
 }

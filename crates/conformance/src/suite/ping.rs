@@ -32,9 +32,6 @@ fn names_the_version_of_the_registry_api(scene: &Scene<'_>) -> Outcome {
 }
 
 fn by_head_is_200_without_a_body(scene: &Scene<'_>) -> Outcome {
-    scene
-        .send(Request::head("/v2/"))?
-        .status(200)?
-        .body_is(b"")?;
+    scene.send(Request::head("/v2/"))?.status(200)?.body_is(b"")?;
     Ok(())
 }

@@ -191,8 +191,7 @@ fn pieces_fetched_side_by_side_make_the_blob(scene: &Scene<'_>) -> Outcome {
         let fetches: Vec<_> = (0..4)
             .map(|place| (place * SIZE / 4, (place + 1) * SIZE / 4 - 1))
             .map(|(first, last)| {
-                let request =
-                    Request::get(&target).header("Range", format!("bytes={first}-{last}"));
+                let request = Request::get(&target).header("Range", format!("bytes={first}-{last}"));
                 (first, last, scope.spawn(move || client.send(request)))
             })
             .collect();

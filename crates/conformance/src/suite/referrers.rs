@@ -158,9 +158,7 @@ fn without_a_match_for_the_filter_are_an_empty_index(scene: &Scene<'_>) -> Outco
     let about = subject(scene, Algorithm::Sha256);
     push(scene, &referrer(scene, &about, KIND))?;
     let target = scene.referrers(&Digest::named_by(&about));
-    let page = scene.get(format!(
-        "{target}?artifactType=application/vnd.example.none"
-    ))?;
+    let page = scene.get(format!("{target}?artifactType=application/vnd.example.none"))?;
     page.header_is("OCI-Filters-Applied", "artifactType")?;
     is_empty_index(&page)
 }
@@ -238,10 +236,9 @@ fn empty_artifact_type_falls_back_to_the_config(scene: &Scene<'_>) -> Outcome {
 fn manifest_without_subject_names_none(scene: &Scene<'_>) -> Outcome {
     let image = scene.small_image()?;
     let pushed = scene.send(put_manifest(&scene.manifest("v1"), &image))?;
-    pushed.status(201)?.require(
-        pushed.answer.header("OCI-Subject").is_none(),
-        "no OCI-Subject",
-    )?;
+    pushed
+        .status(201)?
+        .require(pushed.answer.header("OCI-Subject").is_none(), "no OCI-Subject")?;
     Ok(())
 }
 
@@ -278,10 +275,7 @@ fn pages_keep_the_filter(scene: &Scene<'_>) -> Outcome {
     let about = subject(scene, Algorithm::Sha256);
     let wanted = many(scene, &about, 120)?;
     for _ in 0..20 {
-        push(
-            scene,
-            &referrer(scene, &about, "application/vnd.example.other"),
-        )?;
+        push(scene, &referrer(scene, &about, "application/vnd.example.other"))?;
     }
     let target = scene.referrers(&Digest::named_by(&about));
     let entries = all_pages(scene, format!("{target}?artifactType={KIND}"))?;

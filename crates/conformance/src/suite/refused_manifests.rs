@@ -39,9 +39,7 @@ fn push(scene: &Scene<'_>, manifest: &Manifest) -> Result<Exchange, Failure> {
 /// The push is refused in this way, and its tag stays unknown.
 fn is_refused(scene: &Scene<'_>, manifest: &Manifest, status: u16, codes: &[&str]) -> Outcome {
     push(scene, manifest)?.refused(status, codes)?;
-    scene
-        .head_manifest(scene.manifest("refused"))?
-        .status(404)?;
+    scene.head_manifest(scene.manifest("refused"))?.status(404)?;
     Ok(())
 }
 
@@ -172,12 +170,7 @@ fn malformed_digest_in_a_descriptor_is_400(scene: &Scene<'_>) -> Outcome {
     let manifest = edited(scene, |document| {
         document["layers"][0]["digest"] = json!("sha256:short");
     })?;
-    is_refused(
-        scene,
-        &manifest,
-        400,
-        &["MANIFEST_INVALID", "DIGEST_INVALID"],
-    )
+    is_refused(scene, &manifest, 400, &["MANIFEST_INVALID", "DIGEST_INVALID"])
 }
 
 fn negative_size_in_a_descriptor_is_400(scene: &Scene<'_>) -> Outcome {
@@ -191,31 +184,18 @@ fn descriptor_without_digest_is_400(scene: &Scene<'_>) -> Outcome {
     let config = json!({ "mediaType": CONFIG, "size": 2 });
     scene.small_image()?;
     let manifest = Manifest::of(&image(config, Vec::new()));
-    is_refused(
-        scene,
-        &manifest,
-        400,
-        &["MANIFEST_INVALID", "DIGEST_INVALID"],
-    )
+    is_refused(scene, &manifest, 400, &["MANIFEST_INVALID", "DIGEST_INVALID"])
 }
 
 fn malformed_subject_is_400(scene: &Scene<'_>) -> Outcome {
     let manifest = edited(scene, |document| {
         document["subject"] = json!({ "mediaType": IMAGE, "size": 2, "digest": "../escape" });
     })?;
-    is_refused(
-        scene,
-        &manifest,
-        400,
-        &["MANIFEST_INVALID", "DIGEST_INVALID"],
-    )
+    is_refused(scene, &manifest, 400, &["MANIFEST_INVALID", "DIGEST_INVALID"])
 }
 
 fn layers_that_are_no_list_are_400(scene: &Scene<'_>) -> Outcome {
-    is_invalid(
-        scene,
-        &edited(scene, |document| document["layers"] = json!({}))?,
-    )
+    is_invalid(scene, &edited(scene, |document| document["layers"] = json!({}))?)
 }
 
 /// A parser that recurses without a limit dies of this. What it says is its own matter.

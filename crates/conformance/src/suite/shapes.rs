@@ -231,25 +231,13 @@ impl DataSet {
     }
 
     /// Adds an artifact that refers to `subject`.
-    fn refer(
-        &mut self,
-        scene: &Scene<'_>,
-        subject: &Value,
-        artifact_type: &str,
-        tags: &[&'static str],
-    ) {
+    fn refer(&mut self, scene: &Scene<'_>, subject: &Value, artifact_type: &str, tags: &[&'static str]) {
         let document = self.data_artifact(scene, artifact_type);
         self.attach(scene, document, subject, tags);
     }
 
     /// Adds a document as a referrer of `subject`, with annotations to be listed.
-    fn attach(
-        &mut self,
-        scene: &Scene<'_>,
-        mut document: Value,
-        subject: &Value,
-        tags: &[&'static str],
-    ) {
+    fn attach(&mut self, scene: &Scene<'_>, mut document: Value, subject: &Value, tags: &[&'static str]) {
         document["subject"] = subject.clone();
         document["annotations"] = json!({
             "org.example.unique": scene.unique(),

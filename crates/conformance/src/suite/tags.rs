@@ -108,9 +108,7 @@ fn list_has_a_tag_that_begins_another(scene: &Scene<'_>) -> Outcome {
     let tags = listed(&scene.get(format!("{}?n=3", scene.tags()))?)?;
     for tag in &TAGS[..3] {
         if !tags.iter().any(|listed| listed == tag) {
-            return Err(Failure(format!(
-                "expected tag {tag} in the list; came {tags:?}"
-            )));
+            return Err(Failure(format!("expected tag {tag} in the list; came {tags:?}")));
         }
     }
     Ok(())
@@ -178,10 +176,7 @@ fn n_that_is_no_number_is_400(scene: &Scene<'_>) -> Outcome {
 
 fn last_continues_after_that_tag(scene: &Scene<'_>) -> Outcome {
     given_tags(scene)?;
-    page_is(
-        &scene.get(format!("{}?last=Upper", scene.tags()))?,
-        &TAGS[4..],
-    )
+    page_is(&scene.get(format!("{}?last=Upper", scene.tags()))?, &TAGS[4..])
 }
 
 fn last_need_not_be_a_tag(scene: &Scene<'_>) -> Outcome {

@@ -36,10 +36,7 @@ const NO_SESSION: &[&str] = &["BLOB_UPLOAD_UNKNOWN"];
 /// A session that never was, in the shape of the registry's own.
 fn unknown_session(scene: &Scene<'_>) -> Result<String, Failure> {
     scene.open_upload()?;
-    Ok(format!(
-        "{}00000000-0000-4000-8000-000000000000",
-        scene.uploads()
-    ))
+    Ok(format!("{}00000000-0000-4000-8000-000000000000", scene.uploads()))
 }
 
 fn post_with_a_trailing_slash_is_202(scene: &Scene<'_>) -> Outcome {
@@ -116,9 +113,7 @@ fn status_after_a_patch_is_204_with_its_range(scene: &Scene<'_>) -> Outcome {
 
 fn status_after_a_stream_is_204_with_its_range(scene: &Scene<'_>) -> Outcome {
     let upload = scene.open_upload()?;
-    let patch = Request::patch(&upload.target)
-        .octets()
-        .chunked(scene.bytes(700));
+    let patch = Request::patch(&upload.target).octets().chunked(scene.bytes(700));
     let sent = scene.send(patch)?;
     let status = scene.get(sent.status(202)?.location()?)?;
     status.status(204)?.header_is("Range", "0-699")?;
@@ -172,9 +167,7 @@ fn malformed_content_range_is_refused(scene: &Scene<'_>) -> Outcome {
 
 fn put_without_a_digest_is_400(scene: &Scene<'_>) -> Outcome {
     let upload = scene.open_upload()?;
-    let put = Request::put(&upload.target)
-        .octets()
-        .sized(scene.bytes(512));
+    let put = Request::put(&upload.target).octets().sized(scene.bytes(512));
     scene.send(put)?.refused(400, &["DIGEST_INVALID"])
 }
 

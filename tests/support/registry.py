@@ -95,6 +95,12 @@ class Server(Process):
     def logged(self):
         return self.log.read_text(errors="replace")
 
+    def check_log(self):
+        """Fails when the server found a fault of its own."""
+        faults = [line for line in self.logged().splitlines() if "panic" in line or " status=500" in line]
+        if faults:
+            raise Unexpected("in the log:\n" + "\n".join(faults[:10]))
+
 
 class Answer:
     def __init__(self, status, fields, body):

@@ -58,7 +58,8 @@ class Tally:
         if self.write:
             rows = "".join(f"- {line}\n" for line in lines)
             self.write.parent.mkdir(parents=True, exist_ok=True)
-            self.write.write_text(f"# {self.title}\n\n{rows}\n{closing}\n", encoding="utf-8")
+            command = " ".join(["tests/faults/" + Path(sys.argv[0]).name, *sys.argv[1:]])
+            self.write.write_text(f"# {self.title}\n\nWritten by `{command}`.\n\n{rows}\n{closing}\n", encoding="utf-8")
         sys.exit(1 if self.failed or not self.passed else 0)
 
 

@@ -88,12 +88,7 @@ impl From<content::Error> for Failure {
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Self {
         match error {
-            PublishError::Taken {
-                ref version,
-                ref next_free,
-                ..
-            } => {
-                let show = format!("`modelkeep show {version}` says what {version} is");
+            PublishError::Taken { ref next_free, .. } => {
                 let next = next_free
                     .as_ref()
                     .map(|next| format!("the next free version is {next}"));
@@ -102,7 +97,6 @@ impl From<PublishError> for Failure {
                     Some(next) => failure.hint(next),
                     None => failure,
                 }
-                .hint(show)
             }
             PublishError::History(error) => Self::new(Exit::Damage, error),
             PublishError::Content(error) => error.into(),

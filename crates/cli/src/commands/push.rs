@@ -43,10 +43,14 @@ pub(super) fn run(arguments: &Push, global: &Global) -> Result<Answer, Failure> 
     }
     let progress = Progress::begin(quiet, job.bytes(), "packed");
     let decided = if arguments.dry_run || job.is_held() {
-        job.compare(&figures, &progress)?
+        job.compare(&figures, &progress)
     } else {
-        job.publish(&figures, &progress)?
+        job.publish(&figures, &progress)
     };
+    let decided = decided.map_err(|failure| match failure.exit {
+        Exit::Exists => failure.hint(format!("`modelkeep show {}` says what stands", job.reference())),
+        _ => failure,
+    })?;
     let report = job.report(&decided);
     progress.end(&summary(&report));
     if arguments.json.json {
@@ -207,6 +211,10 @@ impl<'a> Job<'a> {
             repository,
             history,
         })
+    }
+
+    fn reference(&self) -> String {
+        format!("{}:{}", self.name, self.version)
     }
 
     fn bytes(&self) -> u64 {
@@ -483,7 +491,7 @@ impl<'a> Job<'a> {
     fn report(&self, decided: &Decided) -> json::Push {
         let packed = &decided.packed;
         json::Push {
-            reference: format!("{}:{}", self.name, self.version),
+            reference: self.reference(),
             version: self.version.to_string(),
             digest: decided.digest.clone(),
             content_root: decided.root.clone(),
@@ -566,13 +574,9 @@ fn store_is_outside(settings: &Settings, directory: &Path) -> Result<(), Failure
 }
 
 fn summary(report: &json::Push) -> String {
-    let what = match report.outcome {
-        "published" => "published",
-        "unchanged" => "unchanged:",
-        other => other,
-    };
     format!(
-        "{what} {}: {}, {}; read {}, wrote {}, {} of {} reused",
+        "{} {}: {}, {}; read {}, wrote {}, {} of {} reused",
+        report.outcome,
         report.reference,
         human::count(report.files, "file"),
         human::bytes(report.bytes),

@@ -2,9 +2,11 @@
 
 import json
 import re
+import subprocess
+from pathlib import Path
 
 from base import DIGITS, PeerTest
-from kept import EXIT_EXISTS
+from kept import EXIT_EXISTS, VENV_PYTHON
 
 DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$")
 INSTANT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")
@@ -80,3 +82,19 @@ class Json(PeerTest):
             self.assertEqual(found["checked"]["versions"], 1)
             self.assertGreaterEqual(found["checked"]["blobs"], 3)
             self.assertGreater(found["checked"]["bytes"], 9968)
+
+    def test_every_document_is_what_the_schema_says(self):
+        self.push("1.0", "--message", "first", "--metric", "accuracy=0.9028", "--param", "epochs=1")
+        documents = {
+            "push": self.push("1.1"),
+            "versions": self.store.json("versions", "digits"),
+            "show": self.store.json("show", "digits:1.0"),
+            "pull": self.store.json("pull", "digits:1.0", "-o", self.dir / "out"),
+            "verify": self.store.json("verify", "--all"),
+            "export": self.store.json("export", "digits:1.0", "--oci", self.dir / "layout"),
+            "config": self.store.json("config"),
+        }
+        lines = "".join(f"{command} {json.dumps(document)}\n" for command, document in documents.items())
+        validate = Path(__file__).with_name("validate.py")
+        done = subprocess.run([VENV_PYTHON, validate], input=lines, capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stdout.count("valid ")), (0, len(documents)), done.stderr)

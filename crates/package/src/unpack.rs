@@ -161,7 +161,7 @@ impl std::fmt::Display for Obstacle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Unlisted => "is not in the version",
-            Self::Differs => "is another one in the version",
+            Self::Differs => "differs from that of the version",
             Self::Kind => "is in the way of the version",
         })
     }

@@ -574,13 +574,9 @@ fn store_is_outside(settings: &Settings, directory: &Path) -> Result<(), Failure
 }
 
 fn summary(report: &json::Push) -> String {
-    let what = match report.outcome {
-        "published" => "published",
-        "unchanged" => "unchanged:",
-        other => other,
-    };
     format!(
-        "{what} {}: {}, {}; read {}, wrote {}, {} of {} reused",
+        "{} {}: {}, {}; read {}, wrote {}, {} of {} reused",
+        report.outcome,
         report.reference,
         human::count(report.files, "file"),
         human::bytes(report.bytes),

@@ -158,3 +158,34 @@ impl Wire for TlsWire {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renewed_certificate_is_taken_up_once_both_files_go_together() {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = ["cert.pem", "key.pem"].map(|name| directory.path().join(name));
+        let renew = || rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let first = renew();
+        std::fs::write(&paths[0], first.cert.pem()).unwrap();
+        std::fs::write(&paths[1], first.signing_key.serialize_pem()).unwrap();
+        let files = TlsFiles::watching(paths.to_vec(), Duration::ZERO).unwrap();
+        let (before, _) = files.config.get();
+        let second = renew();
+        // As renewal tools do: a new file in the old one's place.
+        let replace = |path: &Path, text: String| {
+            let aside = path.with_extension("new");
+            std::fs::write(&aside, text).unwrap();
+            std::fs::rename(aside, path).unwrap();
+        };
+        replace(&paths[0], second.cert.pem());
+        let (between, failure) = files.config.get();
+        assert!(Arc::ptr_eq(&before, &between), "the old pair stays in use");
+        assert!(matches!(failure, Some(TlsError::Unusable { .. })));
+        replace(&paths[1], second.signing_key.serialize_pem());
+        let (after, failure) = files.config.get();
+        assert!(!Arc::ptr_eq(&before, &after) && failure.is_none());
+    }
+}

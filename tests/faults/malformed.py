@@ -245,7 +245,7 @@ def exchange(server, data):
                     if not part:
                         return answered
                     answered += part
-        except (ConnectionError, BlockingIOError):
+        except OSError:  # reset, or ended before all was sent
             return answered or None
 
 
@@ -388,6 +388,7 @@ class Trials:
                     break
                 check(answer.status == 503 and answer.fields["Retry-After"], f"a full server says {answer}")
                 self.tally.add("times a good client was told to come back")
+                time.sleep(int(answer.fields["Retry-After"]))
                 check(time.monotonic() < until, "the half heads keep the server full")
 
     def uploads_beside_slow_ones(self):

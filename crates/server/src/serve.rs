@@ -111,6 +111,12 @@ impl Server {
         self.shutdown.clone()
     }
 
+    /// What answers its requests: for [rehearsals](http::rehearse) without a network.
+    #[must_use]
+    pub fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.registry)
+    }
+
     /// Serves until the shutdown is triggered, and the requests in flight are answered or their time is over.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ KEPT, MOVING, PROGRAM = "kept", "moving", "program"  # repositories: the tags of
 SHARED_LAYERS = 8
 TAGS = 6  # of the repository whose tags move, for each of its pushers
 TRIES = 30  # of one push, before it counts as lost
+MODELS_PULLED = 20  # in the end
 DAWDLE = 2  # seconds, at most, that a pusher waits before it goes on
 # What a push may be told when a collection was faster.
 MAY_BE_TOLD = {(404, "MANIFEST_BLOB_UNKNOWN"), (404, "BLOB_UPLOAD_UNKNOWN")}
@@ -284,7 +285,9 @@ class Load:
         self.add("tags pulled in the end from both servers", sum(map(len, self.tags.values())))
 
     def check_models(self):
-        for version in self.models:
+        """Some of what the program pushed; `verify` reads all of it."""
+        versions = list(self.models)
+        for version in versions[:: max(1, len(versions) // MODELS_PULLED)]:
             self.pull_model(version, "out")
 
     def check_files(self):
@@ -331,8 +334,8 @@ def main():
         tally.trial("the last collection", load.check_rest)
         tally.trial("every tag is complete after the last collection", load.check_tags)
         tally.trial("the servers end as they are asked to", load.end)
-        tally.require("blobs that went", "the collections had nothing to collect")
-        tally.require("pushes over HTTP that were done again", "no collection was ever faster than a push")
+        tally.require("blobs that went")
+        tally.require("pushes over HTTP that were done again")
     finally:
         for server in load.servers:
             server.kill()

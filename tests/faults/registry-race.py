@@ -256,9 +256,9 @@ def main():
             tally.trial(f"round {number}", races.race, number, kill)
         tally.trial("the raw files agree with what is listed", races.check_all, rounds)
         tally.trial("the servers end as they are asked to", races.end)
-        tally.require("replies that a kill took", "no server was killed while it owed an answer")
-        tally.require("rounds that a pusher over HTTP won", "nobody raced against the command line")
-        tally.require("rounds that the command line won", "the command line raced against nobody")
+        tally.require("replies that a kill took")
+        tally.require("rounds that a pusher over HTTP won")
+        tally.require("rounds that the command line won")
     finally:
         for server in races.servers:
             server.kill()

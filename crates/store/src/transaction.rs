@@ -117,6 +117,9 @@ impl Transaction for Change<'_> {
         if !follows {
             return Err(refuse(ErrorKind::InvalidInput));
         }
+        if entry.len() as u64 > records::LIMIT {
+            return Err(refuse(ErrorKind::FileTooLarge));
+        }
         match records::write_new(&self.repository.store.staging(), &path, entry)? {
             Outcome::Created => Ok(()),
             Outcome::Exists => Err(refuse(ErrorKind::AlreadyExists)),

@@ -29,13 +29,42 @@ pub(crate) struct Held {
     pub(crate) config: ImageConfig,
 }
 
-impl Held {
+/// What a version or a digest names, before any of it is read.
+pub(crate) struct Named {
+    pub(crate) reference: Reference,
+    pub(crate) repository: Repository,
+    pub(crate) history: History,
+    pub(crate) root: Descriptor,
+    pub(crate) publication: Option<Publication>,
+}
+
+impl Named {
     /// Finds what `text` names.
     pub(crate) fn find(settings: &Settings, text: &str) -> Result<Self, Failure> {
         let reference = settings.reference(text)?;
         let repository = wiring::repository(settings, reference.host.as_ref(), &reference.name)?;
         let history = modelkeep_ledger::read(&repository)?;
         let (root, publication) = resolve(&repository, &history, &reference)?;
+        Ok(Self {
+            reference,
+            repository,
+            history,
+            root,
+            publication,
+        })
+    }
+}
+
+impl Held {
+    /// Finds what `text` names, and reads its documents.
+    pub(crate) fn find(settings: &Settings, text: &str) -> Result<Self, Failure> {
+        let Named {
+            reference,
+            repository,
+            root,
+            publication,
+            ..
+        } = Named::find(settings, text)?;
         let (manifest, config) = read_image(&repository, &root)?;
         Ok(Self {
             reference,
@@ -142,7 +171,7 @@ pub(crate) fn read_document(source: &dyn Source, descriptor: &Descriptor) -> Res
 }
 
 /// The image that `root` is, or the one for `linux/amd64` in it, and its config.
-pub(crate) fn read_image(source: &dyn Source, root: &Descriptor) -> Result<(Manifest, ImageConfig), Error> {
+fn read_image(source: &dyn Source, root: &Descriptor) -> Result<(Manifest, ImageConfig), Error> {
     let manifest = match read_document(source, root)? {
         Document::Image(manifest) => manifest,
         Document::Index(index) => {
@@ -158,9 +187,14 @@ pub(crate) fn read_image(source: &dyn Source, root: &Descriptor) -> Result<(Mani
             }
         }
     };
-    let bytes = source.fetch(&manifest.config, Limits::default().config_bytes)?;
-    let config = serde_json::from_slice(&bytes).map_err(|error| malformed(&manifest.config, &error))?;
+    let config = read_config(source, &manifest)?;
     Ok((manifest, config))
+}
+
+/// Reads the config of an image, verified.
+pub(crate) fn read_config(source: &dyn Source, manifest: &Manifest) -> Result<ImageConfig, Error> {
+    let bytes = source.fetch(&manifest.config, Limits::default().config_bytes)?;
+    serde_json::from_slice(&bytes).map_err(|error| malformed(&manifest.config, &error))
 }
 
 fn malformed(descriptor: &Descriptor, reason: &dyn ToString) -> Error {

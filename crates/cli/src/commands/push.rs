@@ -7,7 +7,7 @@ use std::{
 
 use modelkeep_core::{
     Bump, ByteRange, Descriptor, Digest, Limits, Reference, RepoName, Tag,
-    content::{Expect, Need, Source, Target},
+    content::{Expect, Names, Need, Source, Target},
     name::Target as Named,
 };
 use modelkeep_ledger::{Draft, History, Outcome, Proposed, Publish, PublishError, Verdict, judge, publish};
@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &Push, global: &Global) -> Result<Answer, Failure> 
         job.warn();
     }
     let progress = Progress::begin(quiet, job.bytes(), "packed");
-    let decided = if arguments.dry_run || job.is_held() {
+    let decided = if arguments.dry_run || job.is_held()? {
         job.compare(&figures, &progress)
     } else {
         job.publish(&figures, &progress)
@@ -74,10 +74,14 @@ fn positionals(arguments: &Push) -> Result<(PathBuf, Option<String>), Failure> {
             let is_version = version
                 .parse()
                 .is_ok_and(|tag| modelkeep_core::SemVer::parse(&tag).is_some());
-            if Path::new(version).is_dir() && !is_version {
+            let path = Path::new(version);
+            if path.is_dir() && !is_version {
                 return Err(usage().hint(format!(
                     "{version} is a directory: `modelkeep push {version} VERSION`"
                 )));
+            }
+            if path.is_absolute() || version.starts_with("./") || version.starts_with("../") {
+                return Err(usage().hint(format!("there is no directory {version}")));
             }
             Ok((here(), Some(version.clone())))
         }
@@ -238,9 +242,16 @@ impl<'a> Job<'a> {
     }
 
     /// Whether the version exists and may not move, so that nothing can come of this push but success or refusal.
-    fn is_held(&self) -> bool {
-        let held = |repository: &Repository| repository.mutability().holds(&self.version);
-        self.history.version(&self.version).is_some() && self.repository.as_ref().is_some_and(held)
+    /// A version whose tag does not say what the history says is not: its publisher died before the tag, and
+    /// publishing finishes that.
+    fn is_held(&self) -> Result<bool, Failure> {
+        let (Some(standing), Some(repository)) = (self.history.version(&self.version), &self.repository)
+        else {
+            return Ok(false);
+        };
+        let tag = repository.resolve(&self.version)?;
+        Ok(repository.mutability().holds(&self.version)
+            && tag.is_some_and(|tag| tag.digest == standing.manifest().digest))
     }
 
     /// Reads what must be read to know the content, stores nothing, and judges it.

@@ -25,6 +25,7 @@ fn directories_that_are_no_models_are_refused() {
     refused(&home, &["push", "digits", "1.0"], 1, "no file");
     home.write("file", "x");
     refused(&home, &["push", "file", "digits:1.0"], 1, "file");
+    refused(&home, &["push", "./missing"], 2, "needs a VERSION");
 }
 
 #[test]

@@ -113,3 +113,15 @@ fn a_push_that_is_killed_leaves_the_store_valid_and_the_next_one_finishes() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+#[test]
+fn a_push_finishes_the_tag_of_one_that_died_before_it() {
+    let home = Home::new();
+    home.write("m/w", "a");
+    home.ok(&["push", "m", "m:1.0"]);
+    let tag = home.store().join("v1/repos/m/_tags/1.0");
+    let written = fs::read(&tag).unwrap();
+    fs::remove_file(&tag).unwrap();
+    assert_eq!(home.json(&["push", "m", "m:1.0"])["outcome"], "unchanged");
+    assert_eq!(fs::read(&tag).unwrap(), written);
+}

@@ -28,7 +28,7 @@ use crate::{
     error::{Exit, Failure},
     provenance::{Provenance, now},
     report::{Answer, human, json, progress::Progress},
-    settings::Settings,
+    settings::{Origin, Settings},
     wiring,
 };
 
@@ -231,13 +231,24 @@ impl<'a> Job<'a> {
                 Warning::Collision(paths) => {
                     let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
                     format!(
-                        "{} are one file on disks that do not tell case apart",
+                        "{} are one file on disks that do not tell case, or ways to write an accent, apart",
                         paths.join(" and ")
                     )
                 }
                 Warning::EmptyDirectory(path) => format!("{path} is empty, and left out"),
             };
             human::line(&format!("warning: {}", human::clean(&text)));
+        }
+        let said = &self.settings.mutability;
+        if let (Some(repository), Origin::File(path)) = (&self.repository, &said.origin)
+            && *repository.mutability() != said.value
+        {
+            human::line(&format!(
+                "warning: {} was made as {}, and stays so whatever {} says now",
+                self.name,
+                repository.mutability().as_str(),
+                path.display()
+            ));
         }
     }
 

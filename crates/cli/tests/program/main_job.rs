@@ -362,4 +362,15 @@ fn a_moving_tag_moves_where_the_settings_say_so() {
     let listed = home.json(&["versions"]);
     assert_eq!(listed["versions"].as_array().unwrap().len(), 2);
     home.ok(&["verify"]);
+    home.write(
+        "modelkeep.toml",
+        "[repository]\nname = \"digits\"\nimage_tag_mutability = \"MUTABLE\"\n",
+    );
+    let run = home.run(&["push", "digits", "1.0"]);
+    assert_eq!(run.code, 4);
+    assert!(
+        run.stderr.contains("was made as IMMUTABLE_WITH_EXCLUSION"),
+        "{}",
+        run.stderr
+    );
 }

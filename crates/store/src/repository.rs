@@ -119,6 +119,16 @@ impl Repository {
         Ok(found)
     }
 
+    /// Makes sure that the entries that were read are on the disk, so that what rests on them can be reported:
+    /// whoever added the last one may have died, or not yet come, to sync it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn sync_history(&self) -> Result<()> {
+        publish::sync_parent(&self.keys.entry(1))
+            .map_err(Error::io(format!("sync {}", self.keys.history().display())))
+    }
+
     pub(crate) fn not_found(&self, what: impl ToString) -> Error {
         Error::NotFound {
             what: what.to_string(),

@@ -28,6 +28,7 @@ impl<'a> Change<'a> {
         };
         // What was read before the lock may have been changed by who held it.
         let record = Record::read(&repository.keys)?.ok_or_else(gone)?;
+        repository.sync_history()?;
         Ok(Self {
             repository,
             record,

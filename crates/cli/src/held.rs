@@ -172,23 +172,27 @@ pub(crate) fn read_document(source: &dyn Source, descriptor: &Descriptor) -> Res
 
 /// The image that `root` is, or the one for `linux/amd64` in it, and its config.
 fn read_image(source: &dyn Source, root: &Descriptor) -> Result<(Manifest, ImageConfig), Error> {
-    let manifest = match read_document(source, root)? {
-        Document::Image(manifest) => manifest,
-        Document::Index(index) => {
-            let amd64 = |descriptor: &&Descriptor| {
-                let platform = descriptor.platform.as_ref();
-                platform.is_some_and(|platform| platform.os == "linux" && platform.architecture == "amd64")
-            };
-            let image = index.manifests.iter().find(amd64).or(index.manifests.first());
-            let image = image.ok_or_else(|| malformed(root, &"the index names no image"))?;
-            match read_document(source, image)? {
-                Document::Image(manifest) => manifest,
-                Document::Index(_) => return Err(malformed(root, &"the index names an index, not an image")),
-            }
-        }
-    };
+    let manifest = read_manifest(source, root)?;
     let config = read_config(source, &manifest)?;
     Ok((manifest, config))
+}
+
+/// The image that `root` is, or the one for `linux/amd64` in it.
+pub(crate) fn read_manifest(source: &dyn Source, root: &Descriptor) -> Result<Manifest, Error> {
+    let index = match read_document(source, root)? {
+        Document::Image(manifest) => return Ok(manifest),
+        Document::Index(index) => index,
+    };
+    let amd64 = |descriptor: &&Descriptor| {
+        let platform = descriptor.platform.as_ref();
+        platform.is_some_and(|platform| platform.os == "linux" && platform.architecture == "amd64")
+    };
+    let image = index.manifests.iter().find(amd64).or(index.manifests.first());
+    let image = image.ok_or_else(|| malformed(root, &"the index names no image"))?;
+    match read_document(source, image)? {
+        Document::Image(manifest) => Ok(manifest),
+        Document::Index(_) => Err(malformed(root, &"the index names an index, not an image")),
+    }
 }
 
 /// Reads the config of an image, verified.

@@ -26,6 +26,7 @@ use super::workers;
 use crate::{
     args::{Global, Push, Step},
     error::{Exit, Failure},
+    held::read_manifest,
     provenance::{Provenance, now},
     report::{Answer, human, json, progress::Progress},
     settings::{Origin, Settings},
@@ -42,8 +43,13 @@ pub(super) fn run(arguments: &Push, global: &Global) -> Result<Answer, Failure> 
         job.warn();
     }
     let progress = Progress::begin(quiet, job.bytes(), "packed");
-    let decided = if arguments.dry_run || job.is_held()? {
+    let decided = if arguments.dry_run {
         job.compare(&figures, &progress)
+    } else if job.is_held()? {
+        match job.compare(&figures, &progress) {
+            Ok(decided) if job.can_restore(&decided) => job.publish(&figures, &progress),
+            decided => decided,
+        }
     } else {
         job.publish(&figures, &progress)
     };
@@ -265,6 +271,23 @@ impl<'a> Job<'a> {
             && tag.is_some_and(|tag| tag.digest == standing.manifest().digest))
     }
 
+    /// Whether the store has lost a layer of the version that stands, and here is what it was made of.
+    fn can_restore(&self, decided: &Decided) -> bool {
+        let (Some(standing), Some(repository)) = (self.history.version(&self.version), &self.repository)
+        else {
+            return false;
+        };
+        let digests = |layers: &[Descriptor]| {
+            layers
+                .iter()
+                .map(|layer| layer.digest.clone())
+                .collect::<Vec<_>>()
+        };
+        decided.packed.reused.contains(&false)
+            && read_manifest(repository, standing.manifest())
+                .is_ok_and(|manifest| digests(&manifest.layers) == digests(&decided.packed.layers))
+    }
+
     /// Reads what must be read to know the content, stores nothing, and judges it.
     fn compare(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
         let packed = self.pack(None, progress)?;
@@ -293,6 +316,9 @@ impl<'a> Job<'a> {
                 root: Some(&root),
             },
         );
+        if let (Verdict::Same, Some(repository)) = (verdict, &self.repository) {
+            repository.sync_history()?;
+        }
         let outcome = match (verdict, standing) {
             (Verdict::Taken, Some(standing)) if !self.arguments.dry_run => {
                 return Err(PublishError::Taken {

@@ -291,7 +291,7 @@ impl<'a> Job<'a> {
     /// Reads what must be read to know the content, stores nothing, and judges it.
     fn compare(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
         let packed = self.pack(None, progress)?;
-        let contents = self.contents(&packed)?;
+        let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
         let mutability = match &self.repository {
             Some(repository) => repository.mutability(),
@@ -302,7 +302,10 @@ impl<'a> Job<'a> {
         let same_root = standing.is_some_and(|p| p.publish.root.as_ref() == Some(&root));
         let digest = match standing {
             Some(standing) if same_root => standing.manifest().digest.clone(),
-            _ => self.image(contents, &packed, figures)?.0.top().digest.clone(),
+            _ => {
+                let (said, _) = self.said(figures)?;
+                self.image(contents, &packed.layers, &said)?.top().digest.clone()
+            }
         };
         let verdict = judge(
             mutability,
@@ -343,19 +346,21 @@ impl<'a> Job<'a> {
 
     /// Stores the layers and publishes the version.
     fn publish(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
+        let (said, author) = self.said(figures)?;
+        self.check_image(&said)?;
         let store = Store::create(&self.settings.store.value)?;
         let (repository, _) = store.create_repository(&self.name, &self.settings.mutability.value, &now())?;
         let packed = self.pack(Some(&repository), progress)?;
-        let contents = self.contents(&packed)?;
+        let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
-        let (image, provenance) = self.image(contents, &packed, figures)?;
+        let image = self.image(contents, &packed.layers, &said)?;
         for blob in image.configs.iter().chain(&image.manifests).chain(&image.index) {
             repository.put(&blob.descriptor.media_type, &blob.bytes)?;
         }
         let draft = Draft {
             version: self.version.clone(),
             time: now(),
-            author: provenance.author,
+            author,
             children: match &image.index {
                 Some(_) => image
                     .manifests
@@ -494,46 +499,62 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn contents(&self, packed: &Packed) -> Result<modelkeep_core::Contents, Failure> {
-        let layers: Vec<Digest> = packed.layers.iter().map(|layer| layer.digest.clone()).collect();
-        image::contents(&self.files, &packed.digests, &self.plans, &layers).map_err(Failure::failed)
+    fn contents(&self, files: &[Digest], layers: &[Descriptor]) -> Result<modelkeep_core::Contents, Failure> {
+        let layers: Vec<Digest> = layers.iter().map(|layer| layer.digest.clone()).collect();
+        image::contents(&self.files, files, &self.plans, &layers).map_err(Failure::failed)
     }
 
-    fn image(
-        &self,
-        contents: modelkeep_core::Contents,
-        packed: &Packed,
-        figures: &Figures,
-    ) -> Result<(Image, Provenance), Failure> {
+    /// What is said about the version, and who publishes it.
+    fn said(&self, figures: &Figures) -> Result<(Said, String), Failure> {
         let provenance = Provenance::find(&self.directory)?;
         let card = card::read(&self.files).map_err(Failure::failed)?;
         let said = Said {
             version: self.version.to_string(),
-            created: provenance.created.clone(),
-            revision: provenance.revision.clone(),
-            source: provenance.source.clone(),
+            created: provenance.created,
+            revision: provenance.revision,
+            source: provenance.source,
             title: card.title,
             licenses: card.license,
             message: self.arguments.message.clone(),
             metrics: figures.metrics.clone(),
             params: figures.params.clone(),
         };
+        Ok((said, provenance.author))
+    }
+
+    /// Refuses what makes no image before anything is stored. Digests are all of one length, so that the image has
+    /// its size before any file is read.
+    fn check_image(&self, said: &Said) -> Result<(), Failure> {
+        let unread = Digest::of(b"");
+        let layers: Vec<Descriptor> = self
+            .plans
+            .iter()
+            .map(|plan| image::layer_descriptor(&self.files, plan, &unread))
+            .collect();
+        let contents = self.contents(&vec![unread; self.files.len()], &layers)?;
+        self.image(contents, &layers, said).map(drop)
+    }
+
+    fn image(
+        &self,
+        contents: modelkeep_core::Contents,
+        layers: &[Descriptor],
+        said: &Said,
+    ) -> Result<Image, Failure> {
         let platforms = if self.arguments.index {
             Platforms::Index
         } else {
             Platforms::Single
         };
-        let limits = Limits::default();
-        let image = image::build(contents, &packed.layers, &self.image, &said, platforms, &limits).map_err(
-            |error| match error {
+        image::build(contents, layers, &self.image, said, platforms, &Limits::default()).map_err(|error| {
+            match error {
                 image::ImageError::ReservedLabel(_) => Failure::new(Exit::Usage, error),
                 image::ImageError::ConfigTooLarge { .. } => {
                     Failure::failed(error).hint("put the many small files into an archive of their own")
                 }
                 error => Failure::failed(error),
-            },
-        )?;
-        Ok((image, provenance))
+            }
+        })
     }
 
     fn report(&self, decided: &Decided) -> json::Push {

@@ -372,7 +372,7 @@ impl<'a> Job<'a> {
             publish: Publish {
                 manifest: image.top().clone(),
                 root: Some(root),
-                message: self.arguments.message.clone(),
+                message: self.message(),
                 metrics: figures.metrics.clone(),
                 params: figures.params.clone(),
             },
@@ -504,6 +504,14 @@ impl<'a> Job<'a> {
         image::contents(&self.files, files, &self.plans, &layers).map_err(Failure::failed)
     }
 
+    /// The message, unless it says nothing.
+    fn message(&self) -> Option<String> {
+        self.arguments
+            .message
+            .clone()
+            .filter(|message| !message.is_empty())
+    }
+
     /// What is said about the version, and who publishes it.
     fn said(&self, figures: &Figures) -> Result<(Said, String), Failure> {
         let provenance = Provenance::find(&self.directory)?;
@@ -515,7 +523,7 @@ impl<'a> Job<'a> {
             source: provenance.source,
             title: card.title,
             licenses: card.license,
-            message: self.arguments.message.clone(),
+            message: self.message(),
             metrics: figures.metrics.clone(),
             params: figures.params.clone(),
         };

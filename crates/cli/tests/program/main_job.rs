@@ -263,6 +263,14 @@ fn damage_is_found_and_named() {
 }
 
 #[test]
+fn an_empty_message_is_none() {
+    let home = Home::new();
+    home.write("m/w", "a");
+    home.ok(&["push", "m", "m:1.0", "--message", ""]);
+    assert!(home.json(&["versions", "m"])["versions"][0]["message"].is_null());
+}
+
+#[test]
 fn verify_names_what_is_wrong_and_looks_on() {
     use std::path::PathBuf;
     type Harm = fn(PathBuf);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use modelkeep_core::{
-    ByteRange, Contents, Descriptor, Digest, Document, Manifest, Reference,
+    ByteRange, Contents, Descriptor, Digest, Document, Manifest, Reference, Tag, annotation,
     content::{Error, Names, Source},
 };
 use modelkeep_ledger::{History, Publication};
@@ -110,6 +110,8 @@ impl Findings {
         // What one repository may read, another may not.
         self.images.clear();
         let name = repository.name();
+        // Before the history, which has the entry of each of them by then, whoever publishes meanwhile.
+        let tags = repository.tags();
         let history = modelkeep_ledger::read(repository).unwrap_or_else(|error| {
             self.problem(&format!("history of {name}"), &error);
             History::default()
@@ -125,12 +127,15 @@ impl Findings {
             self.image(repository, publication.manifest(), Some(publication), &what);
             self.tag(repository, &reference, &history, publication);
         }
-        match repository.tags() {
+        match tags {
             Ok(tags) => {
                 for tag in tags.iter().filter(|tag| history.version(tag).is_none()) {
                     let what = format!("{name}:{tag}");
                     match repository.resolve(tag) {
-                        Ok(Some(manifest)) => self.image(repository, &manifest, None, &what),
+                        Ok(Some(manifest)) => {
+                            self.image(repository, &manifest, None, &what);
+                            self.lost(repository, &manifest, tag, &what);
+                        }
                         Ok(None) => {}
                         Err(error) => self.problem(&what, &error),
                     }
@@ -255,6 +260,20 @@ impl Findings {
                 "{reference}: the tag is gone; the history says {expected}"
             )),
             Err(error) => self.problem(&reference.to_string(), &error),
+        }
+    }
+
+    /// A tag outside the history must not point at what was published as a version of that name: an entry is there
+    /// before its tag, so the newest ones have been taken away.
+    fn lost(&mut self, repository: &Repository, manifest: &Descriptor, tag: &Tag, what: &str) {
+        let Ok(image) = held::read_manifest(repository, manifest) else {
+            return;
+        };
+        let version = image.annotations.get(annotation::VERSION);
+        if image.annotations.contains_key(annotation::ROOT) && version.is_some_and(|v| v == tag.as_str()) {
+            self.problems.push(format!(
+                "{what}: it was published, and the history does not have it"
+            ));
         }
     }
 

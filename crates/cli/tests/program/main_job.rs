@@ -277,8 +277,11 @@ fn verify_names_what_is_wrong_and_looks_on() {
     let home = Home::new();
     home.write("a/w", "a");
     home.write("b/w", "b");
-    let cases: [(&str, &str, Harm); 6] = [
+    let cases: [(&str, &str, Harm); 7] = [
         ("_repository", "a", |path| fs::write(path, "{").unwrap()),
+        ("_history/00000002", "a:1.1: it was published", |path| {
+            fs::remove_file(path).unwrap();
+        }),
         ("_history/00000001", "history of a", |path| {
             fs::remove_file(path).unwrap()
         }),

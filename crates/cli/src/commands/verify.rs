@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use modelkeep_core::{
     ByteRange, Contents, Descriptor, Digest, Document, Manifest, Reference, Tag, annotation,
     content::{Error, Names, Source},
+    media,
 };
 use modelkeep_ledger::{History, Publication};
 use modelkeep_store::{Repository, Store};
@@ -134,7 +135,10 @@ impl Findings {
                     match repository.resolve(tag) {
                         Ok(Some(manifest)) => {
                             self.image(repository, &manifest, None, &what);
-                            self.lost(repository, &manifest, tag, &what);
+                            // A delete that was just written removes its tag next.
+                            if history.newest() != Some(tag) {
+                                self.lost(repository, &manifest, tag, &what);
+                            }
                         }
                         Ok(None) => {}
                         Err(error) => self.problem(&what, &error),
@@ -207,6 +211,10 @@ impl Findings {
         publication: Option<&Publication>,
         what: &str,
     ) {
+        // An artifact's config may be anything.
+        if !media::is_image_config(&manifest.config.media_type) {
+            return;
+        }
         let has_root = publication.is_some_and(|publication| publication.publish.root.is_some());
         let is_model = has_root || manifest.annotations.contains_key(annotation::ROOT);
         // Damage of the config shows when its blob is read. What others push has the config that they like.

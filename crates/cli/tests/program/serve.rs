@@ -140,6 +140,25 @@ fn an_image_whose_layers_another_tool_has_packed_anew_is_no_damage() {
 }
 
 #[test]
+fn a_version_that_was_deleted_is_listed_no_more() {
+    let home = Home::new();
+    let server = Serving::start(&home, &["--create-repositories", "MUTABLE"]);
+    let (_, _, first) = push(&server, "digits:dev", "one");
+    push(&server, "digits:1.0", "two");
+    let path = format!("/v2/digits/manifests/{first}");
+    assert_eq!(server.send("DELETE", &path, "", b"").0, 202);
+    let listed = home.json(&["versions", "digits"]);
+    let versions: Vec<_> = listed["versions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| &v["version"])
+        .collect();
+    assert_eq!(versions, ["1.0"]);
+    home.ok(&["verify", "--all"]);
+}
+
+#[test]
 fn a_server_that_is_killed_in_an_upload_lets_the_next_one_go_on() {
     let home = Home::new();
     let bytes = noise(5 << 20, 3);

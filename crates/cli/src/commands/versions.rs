@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use modelkeep_core::{
-    Digest, Document, Reference,
+    Descriptor, Digest, Document, Reference,
     content::{Error, Names},
 };
 use modelkeep_ledger::{History, Publication};
@@ -81,30 +81,19 @@ fn list(
         .collect())
 }
 
-/// Size of every publication, and the bytes in it that no earlier one has; by height.
+/// Size of every publication, and the bytes in it that no earlier one has; by height. What was deleted since is
+/// passed over: its bytes need not be here any more.
 fn sizes(repository: &Repository, history: &History) -> Result<HashMap<u64, (u64, u64)>, Error> {
     let mut first: HashMap<Digest, u64> = HashMap::new();
     let mut sizes = HashMap::new();
     for publication in history.publications() {
-        let mut blobs = HashMap::new();
-        let mut manifests = vec![publication.manifest().clone()];
-        while let Some(manifest) = manifests.pop() {
-            if blobs.insert(manifest.digest.clone(), manifest.size).is_some() {
-                continue;
-            }
-            match read_document(repository, &manifest)? {
-                Document::Image(image) => {
-                    blobs.extend(
-                        image
-                            .layers
-                            .into_iter()
-                            .chain([image.config])
-                            .map(|blob| (blob.digest, blob.size)),
-                    );
-                }
-                Document::Index(index) => manifests.extend(index.manifests),
-            }
-        }
+        let is_current = history
+            .version(&publication.version)
+            .is_some_and(|now| now.id == publication.id);
+        let blobs = match blobs(repository, publication.manifest()) {
+            Err(Error::NotFound { .. }) if !is_current => continue,
+            blobs => blobs?,
+        };
         let mut size: u64 = 0;
         let mut new_bytes: u64 = 0;
         for (digest, bytes) in blobs {
@@ -116,6 +105,25 @@ fn sizes(repository: &Repository, history: &History) -> Result<HashMap<u64, (u64
         sizes.insert(publication.height, (size, new_bytes));
     }
     Ok(sizes)
+}
+
+/// All that `root` is made of, manifests included, and the sizes.
+fn blobs(repository: &Repository, root: &Descriptor) -> Result<HashMap<Digest, u64>, Error> {
+    let mut blobs = HashMap::new();
+    let mut manifests = vec![root.clone()];
+    while let Some(manifest) = manifests.pop() {
+        if blobs.insert(manifest.digest.clone(), manifest.size).is_some() {
+            continue;
+        }
+        match read_document(repository, &manifest)? {
+            Document::Image(image) => {
+                let parts = image.layers.into_iter().chain([image.config]);
+                blobs.extend(parts.map(|blob| (blob.digest, blob.size)));
+            }
+            Document::Index(index) => manifests.extend(index.manifests),
+        }
+    }
+    Ok(blobs)
 }
 
 fn text(versions: &[json::Version]) -> String {

@@ -25,8 +25,10 @@ use crate::{
 
 /// Manifests that are kept in memory, all together.
 const MANIFEST_CACHE_BYTES: usize = 8 << 20;
-/// Large manifests that are read from clients at once, each of at most 4 MiB and as much again while it is parsed.
+/// Large manifests that are read from clients at once, each of at most 4 MiB.
 const LARGE_MANIFESTS: usize = 2;
+/// Large manifests that are parsed at once: a hundred thousand short annotations take far more memory than bytes.
+const PARSED_MANIFESTS: usize = 1;
 
 /// A store as an OCI registry, whose [`Handler`] it is.
 pub struct Registry {
@@ -37,6 +39,7 @@ pub struct Registry {
     pub(crate) metrics: Metrics,
     pub(crate) uploads: Gate,
     pub(crate) large_manifests: Gate,
+    pub(crate) parsed_manifests: Gate,
     log: Sink,
     /// Begins the ids of requests, so that two servers of one store have different ones.
     id: String,
@@ -67,6 +70,7 @@ impl Registry {
             metrics: Metrics::default(),
             uploads: Gate::new(config.storage.uploads_at_once as usize),
             large_manifests: Gate::new(LARGE_MANIFESTS),
+            parsed_manifests: Gate::new(PARSED_MANIFESTS),
             config,
             log,
             id: modelkeep_disk::unique()[..8].to_owned(),

@@ -18,6 +18,7 @@ use serde::Deserialize;
 use super::{KEEP, conditions};
 use crate::{
     access::Permission,
+    gate::{Gate, Place},
     http::{Method, ReplyBody, Response, Status},
     registry::Exchange,
     reply::{Fault, chain},
@@ -110,10 +111,17 @@ pub(crate) fn push(
 ) -> Result<Response, Fault> {
     exchange.authorize(&[Permission::push(name.as_str())])?;
     let parameters = tag_parameters(exchange)?;
-    let bytes = receive(exchange)?;
+    let (bytes, _place) = receive(exchange)?;
+    let _turn = match bytes.len() as u64 {
+        0..=SMALL_BYTES => None,
+        _ => Some(turn(&exchange.registry.parsed_manifests)?),
+    };
     let media_type = media_type(exchange, &bytes)?;
-    let document = Document::parse(&media_type, &bytes)
-        .map_err(|error| Fault::bad("MANIFEST_INVALID", chain(&error)))?;
+    // Not kept: it may be twenty times as large as its bytes, and is read again when it is admitted.
+    let subject = Document::parse(&media_type, &bytes)
+        .map_err(|error| Fault::bad("MANIFEST_INVALID", chain(&error)))?
+        .subject()
+        .map(|subject| subject.digest.clone());
     let algorithm = match reference {
         Target::Tag(_) => Algorithm::Sha256,
         Target::Digest(digest) => digest.algorithm(),
@@ -153,8 +161,8 @@ pub(crate) fn push(
     let mut response = Response::new(Status::CREATED)
         .field("Location", format_args!("/v2/{name}/manifests/{digest}"))
         .field("Docker-Content-Digest", digest);
-    if let Some(subject) = document.subject() {
-        response = response.field("OCI-Subject", &subject.digest);
+    if let Some(subject) = subject {
+        response = response.field("OCI-Subject", subject);
     }
     for tag in &parameters {
         response = response.field("OCI-Tag", tag);
@@ -218,8 +226,14 @@ fn tag_parameters(exchange: &Exchange<'_, '_>) -> Result<Vec<Tag>, Fault> {
     Ok(tags)
 }
 
-/// The body. Small ones are read at once; large ones take turns, so that their memory is bounded.
-fn receive(exchange: &mut Exchange<'_, '_>) -> Result<Vec<u8>, Fault> {
+fn turn(gate: &Gate) -> Result<Place<'_>, Fault> {
+    gate.enter(PATIENCE)
+        .ok_or_else(|| Fault::busy("too many large manifests at once, try later"))
+}
+
+/// The body. Small ones are read at once; large ones take turns, so that their memory is bounded, and keep their
+/// place as long as they are there.
+fn receive<'r>(exchange: &mut Exchange<'r, '_>) -> Result<(Vec<u8>, Option<Place<'r>>), Fault> {
     let registry = exchange.registry;
     let fault = |error| Fault::body("MANIFEST_INVALID", &error);
     let body = &mut exchange.request.body;
@@ -233,16 +247,16 @@ fn receive(exchange: &mut Exchange<'_, '_>) -> Result<Vec<u8>, Fault> {
             .map_err(fault)?;
     }
     let more = announced.is_some_and(|length| length > SMALL_BYTES) || bytes.len() as u64 == SMALL_BYTES;
+    let mut place = None;
     if more {
-        let place = registry.large_manifests.enter(PATIENCE);
-        let _place = place.ok_or_else(|| Fault::busy("too many large manifests at once, try later"))?;
+        place = Some(turn(&registry.large_manifests)?);
         body.read_to_end(&mut bytes).map_err(fault)?;
     }
     registry
         .metrics
         .received_bytes
         .fetch_add(bytes.len() as u64, Relaxed);
-    Ok(bytes)
+    Ok((bytes, place))
 }
 
 /// What the manifest is: as the request says, without parameters, or else as it says itself.

@@ -396,7 +396,7 @@ class Trials:
                 check(time.monotonic() < until, "the half heads keep the server full")
 
     def uploads_beside_slow_ones(self):
-        """Uploads that hardly move, as many as a server takes at once, and a good one."""
+        """Uploads that hardly move, more than a server takes at once: a good one waits for no longer than they may."""
         head = sent("POST", f"/v2/slow/blobs/uploads/?digest={DIGEST}", b"", length=10**9)
         with ExitStack() as stack:
             for connection in self.connections(stack, 40, self.open):
@@ -406,7 +406,7 @@ class Trials:
             client.push_blob("good", b"pushed beside slow ones")
             took = time.monotonic() - began
             client.close()
-            check(took < BODY_SECONDS, f"a good upload of 23 bytes took {took:.1f} s")
+            check(took < BODY_SECONDS + 5, f"a good upload of 23 bytes took {took:.1f} s")
 
     def unread(self):
         """Clients that ask for a blob and never read it."""

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 
 from common import Tally, arguments, binary, check
 from kept import MIB, Store, remove, scratch
-from registry import MANIFEST, Server, descriptor, digest_of, image
+from servers import MANIFEST, Server, descriptor, digest_of, image
 
 CONNECTIONS = 64
 HEAD_SECONDS, BODY_SECONDS = 2, 3

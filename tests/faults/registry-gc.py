@@ -15,7 +15,7 @@ import time
 
 from common import Tally, arguments, binary, check
 from kept import EXIT_FAILED, MIB, Store, assert_same_tree, remove, scratch, write_model, write_safetensors
-from registry import Server, digest_of, image, with_digest
+from servers import Server, digest_of, image, with_digest
 from store_check import check_store
 
 GRACE = "1s"

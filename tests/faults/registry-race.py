@@ -21,7 +21,7 @@ from statistics import median
 
 from common import Tally, arguments, binary, check
 from kept import BINARY, EXIT_EXISTS, Store, remove, scratch, write_model
-from registry import LOST, MANIFEST, TIMEOUT, Answer, Server, descriptor, digest_of, image
+from servers import LOST, MANIFEST, TIMEOUT, Answer, Server, descriptor, digest_of, image
 from store_check import check_store, sha256
 
 REPOSITORY = "race"

@@ -44,11 +44,11 @@ class Tally:
     def add(self, figure, count=1):
         self.figures[figure] = self.figures.get(figure, 0) + count
 
-    def require(self, figure, why):
-        """Fails the run when something that the trials rely on never happened."""
-        if not self.figures.get(figure):
+    def require(self, figure, count=1):
+        """Fails the run when something without which it proves nothing happened less than `count` times."""
+        if (seen := self.figures.get(figure, 0)) < count:
             self.failed += 1
-            print(f"FAILED never seen: {figure} ({why})", flush=True)
+            print(f"FAILED {figure}: {seen}, and {count} are needed for a result", flush=True)
 
     def end(self):
         lines = [f"{figure}: {count:,}" for figure, count in self.figures.items()]
@@ -58,7 +58,8 @@ class Tally:
         if self.write:
             rows = "".join(f"- {line}\n" for line in lines)
             self.write.parent.mkdir(parents=True, exist_ok=True)
-            self.write.write_text(f"# {self.title}\n\n{rows}\n{closing}\n", encoding="utf-8")
+            command = " ".join(["tests/faults/" + Path(sys.argv[0]).name, *sys.argv[1:]])
+            self.write.write_text(f"# {self.title}\n\nWritten by `{command}`.\n\n{rows}\n{closing}\n", encoding="utf-8")
         sys.exit(1 if self.failed or not self.passed else 0)
 
 

@@ -1,19 +1,22 @@
 use std::{
-    fs::{self, File},
+    fs,
     io::{ErrorKind, Read},
+    path::Path,
+    sync::Arc,
 };
 
 use modelkeep_core::{
     ByteRange, Descriptor, Digest, Hashed, Limits, Mutability, RepoName, Tag,
     content::{Error, Expect, Journal, Names, Need, Result, Sink, Source, Target, Transaction},
 };
-use modelkeep_disk::publish;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    Store,
     blobs::{Blobs, Incoming},
     keys::{self, Keys, RepositoryKeys, VERSION},
     records,
+    tags::{self, TagLists},
     transaction::Change,
 };
 
@@ -22,7 +25,8 @@ use crate::{
 pub struct Repository {
     pub(crate) store: Keys,
     pub(crate) keys: RepositoryKeys,
-    blobs: Blobs,
+    pub(crate) blobs: Blobs,
+    tag_lists: Arc<TagLists>,
     name: RepoName,
     record: Record,
 }
@@ -68,11 +72,12 @@ impl Record {
 }
 
 impl Repository {
-    pub(crate) fn new(store: &Keys, blobs: &Blobs, name: &RepoName, record: Record) -> Self {
+    pub(crate) fn new(store: &Store, name: &RepoName, record: Record) -> Self {
         Self {
-            store: store.clone(),
-            keys: store.repository(name),
-            blobs: blobs.clone(),
+            store: store.keys.clone(),
+            keys: store.keys.repository(name),
+            blobs: store.blobs.clone(),
+            tag_lists: Arc::clone(&store.tag_lists),
             name: name.clone(),
             record,
         }
@@ -111,12 +116,25 @@ impl Repository {
     /// As [`Repository::manifest`].
     pub fn manifests(&self) -> Result<Vec<Descriptor>> {
         let mut found = Vec::new();
-        for name in records::list(&self.keys.manifests())? {
-            let path = || self.keys.manifests().join(&name);
-            let digest = keys::parse_digest(&name).ok_or_else(|| records::foreign(path()))?;
+        for digest in self.manifest_digests()? {
             found.extend(self.manifest(&digest)?);
         }
         Ok(found)
+    }
+
+    pub(crate) fn manifest_digests(&self) -> Result<Vec<Digest>> {
+        digests(&self.keys.manifests())
+    }
+
+    /// The first `most` tags after `last`, which need not be one, in byte order; from the first one on without. The list is kept in
+    /// memory, for this store and its clones, until its directory changes.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Malformed`] when something else lies among them.
+    pub fn tags_after(&self, last: Option<&str>, most: usize) -> Result<Vec<Tag>> {
+        let tags = self.tag_lists.get(&self.name, &self.keys)?;
+        let from = last.map_or(0, |last| tags.partition_point(|tag| tag.as_str() <= last));
+        Ok(tags[from..].iter().take(most).cloned().collect())
     }
 
     pub(crate) fn not_found(&self, what: impl ToString) -> Error {
@@ -129,17 +147,6 @@ impl Repository {
     /// Whether the blob is here, and the repository may read it.
     pub(crate) fn has(&self, blob: &Descriptor) -> Result<bool> {
         Ok(records::size(&self.keys.link(&blob.digest))?.is_some() && self.blobs.has(blob)?)
-    }
-
-    /// Lets the repository read a blob whose name is on the disk already: a link is a promise.
-    fn link(&self, digest: &Digest) -> Result<()> {
-        let path = self.keys.link(digest);
-        // An empty file is whole as soon as it is there.
-        let made = match File::create_new(&path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-            result => result.and_then(|_| publish::sync_parent(&path)),
-        };
-        made.map_err(Error::io(format!("write {}", path.display())))
     }
 }
 
@@ -164,11 +171,13 @@ impl Target for Repository {
             return Ok(Need::From(0));
         }
         // Where there is a link, the name of the blob was synced before it was made.
-        if records::size(&self.keys.link(&blob.digest))?.is_none() {
-            self.blobs.sync(&blob.digest)?;
-            self.link(&blob.digest)?;
-        }
-        Ok(Need::Nothing)
+        Ok(
+            if self.relies_on(&blob.digest)? || self.adopt(&blob.digest, blob.size)? {
+                Need::Nothing
+            } else {
+                Need::From(0)
+            },
+        )
     }
 
     fn begin<'a>(&'a self, expect: Expect<'_>) -> Result<Box<dyn Sink + 'a>> {
@@ -177,6 +186,14 @@ impl Target for Repository {
             repository: self,
         }))
     }
+}
+
+/// The digests whose files lie in `directory`, in their order.
+pub(crate) fn digests(directory: &Path) -> Result<Vec<Digest>> {
+    records::list(directory)?
+        .iter()
+        .map(|name| keys::parse_digest(name).ok_or_else(|| records::foreign(directory.join(name))))
+        .collect()
 }
 
 struct Arriving<'a> {
@@ -190,8 +207,8 @@ impl Sink for Arriving<'_> {
     }
 
     fn commit(self: Box<Self>, hashed: &Hashed) -> Result<()> {
-        self.incoming.commit(hashed)?;
-        self.repository.link(hashed.digest())
+        self.incoming
+            .commit(hashed, || self.repository.link(hashed.digest()))
     }
 }
 
@@ -201,12 +218,7 @@ impl Names for Repository {
     }
 
     fn tags(&self) -> Result<Vec<Tag>> {
-        let mut tags = records::list(&self.keys.tags())?
-            .iter()
-            .map(|name| keys::parse_tag(name).ok_or_else(|| records::foreign(self.keys.tags().join(name))))
-            .collect::<Result<Vec<_>>>()?;
-        tags.sort_unstable();
-        Ok(tags)
+        tags::read(&self.keys)
     }
 }
 

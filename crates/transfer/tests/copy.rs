@@ -1,5 +1,7 @@
 //! Copies between ends in memory.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails right there")]
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use modelkeep_core::{

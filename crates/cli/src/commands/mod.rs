@@ -3,9 +3,12 @@
 mod completions;
 mod config;
 mod export;
+mod gc;
 mod init;
 mod pull;
 mod push;
+mod scrub;
+mod serve;
 mod show;
 mod verify;
 mod versions;
@@ -31,6 +34,9 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Pull(arguments) => pull::run(arguments, &here()?, global.quiet),
         Command::Verify(arguments) => verify::run(arguments, &here()?, global.quiet),
         Command::Export(arguments) => export::run(arguments, &here()?, global.quiet),
+        Command::Serve(arguments) => serve::run(arguments, &here()?, global.quiet),
+        Command::Gc(arguments) => gc::run(arguments, &here()?),
+        Command::Scrub(arguments) => scrub::run(arguments, &here()?),
         Command::Config(arguments) => Ok(config::run(arguments, &here()?)),
         Command::Completions(arguments) => Ok(completions::run(arguments)),
     }

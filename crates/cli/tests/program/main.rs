@@ -1,5 +1,7 @@
 //! The program as a user runs it: the real binary, an environment of its own, a store of its own.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails right there")]
+
 mod bad_input;
 mod harness;
 mod main_job;

@@ -128,7 +128,8 @@ impl Findings {
         }
     }
 
-    /// The contents list must be whole, and about layers that the image has.
+    /// The contents list must be whole, and the files in it must lie in its layers. One that is about other layers came
+    /// with an image that another tool has packed again.
     fn contents(&mut self, repository: &Repository, root: &Descriptor, what: &str) {
         let (manifest, config) = match held::read_image(repository, root) {
             Ok(image) => image,
@@ -140,6 +141,7 @@ impl Findings {
             return;
         };
         match Contents::parse(list) {
+            Ok(contents) if !held::is_about(&contents, &manifest) => {}
             Ok(contents) => {
                 let layer_sizes: BTreeMap<_, _> =
                     manifest.layers.iter().map(|l| (&l.digest, l.size)).collect();

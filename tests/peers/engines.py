@@ -41,9 +41,13 @@ class Dockerd:
                 self.ready.set()
         self.ready.set()  # it ended
 
+    def command(self, *words):
+        """A docker command that finds this engine in any environment."""
+        return ["docker", "--config", self.dir / "config", "--host", self.host, *words]
+
     def attempt(self, *words, expect):
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.dir), "DOCKER_HOST": self.host, "DOCKER_BUILDKIT": "0"}
-        return run(["docker", *words], expect=expect, env=environment, timeout=DEADLINE)
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.dir), "DOCKER_BUILDKIT": "0"}
+        return run(self.command(*words), expect=expect, env=environment, timeout=DEADLINE)
 
     def __call__(self, *words):
         return self.attempt(*words, expect=0).stdout

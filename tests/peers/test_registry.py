@@ -1,5 +1,6 @@
 """Clients of other makers on `modelkeep serve`: docker, containerd, podman, buildah and skopeo."""
 
+import base64
 import hashlib
 import json
 import os
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from base import PeerTest
 from engines import Containers, Dockerd, write_rootfs
-from kept import BINARY, EXIT_EXISTS, EXIT_FAILED, MIB, run
+from kept import BINARY, EXIT_EXISTS, EXIT_FAILED, MIB, ROOT, Store, run
 from served import Authority, Server, write_accounts
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -200,6 +201,24 @@ class Docker(Served):
         self.forget(image)
         self.docker("pull", image)
         self.assertEqual(self.docker("run", "--rm", "--network", "none", image), "over TLS")
+
+
+    def test_an_image_of_modelkeep_made_by_modelkeep_serves_a_store(self):
+        run([ROOT / "examples/registry/make-image", "9.9"], env=self.store.environment({"MODELKEEP": str(BINARY)}))
+        image = f"{self.serve().host}/modelkeep/server:9.9"
+        self.docker("pull", image)
+        version = run([BINARY, "--version"]).stdout
+        self.assertEqual(self.docker("run", "--rm", "--network", "none", image, "--version"), version)
+        data = self.dir / "data"
+        data.mkdir()
+        os.chown(data, 65532, 65532)
+        words = ["run", "--rm", "--network", "host", "--volume", f"{data}:/data", image, "serve"]
+        server = self.serve(store=self.another_store("unused"), program=self.docker.command(*words))
+        self.assertEqual(server.request("GET", "/readyz")[0], 200)
+        self.push(self.docker.build(f"{server.host}/team/app:1.0", "kept in a container's volume"))
+        server.stop()
+        copy = Store(data)
+        self.assertEqual([version["version"] for version in copy.json("versions", "team/app")["versions"]], ["1.0"])
 
 
 class WithContainers(Served):
@@ -418,6 +437,38 @@ class Uploads(Served):
         self.assertEqual((status, headers["Docker-Content-Digest"]), (201, digest))
         status, _, found = server.request("GET", f"/v2/team/raw/blobs/{digest}")
         self.assertEqual((status, sha256(found)), (200, digest))
+
+
+class Examples(Served):
+    def test_the_command_of_the_systemd_unit_starts_with_the_sample_settings(self):
+        place = self.dir / "etc"
+        authority = Authority(place)
+        for made, name in zip(authority.certify("127.0.0.1"), ("tls.crt", "tls.key"), strict=True):
+            made.rename(place / name)
+        write_accounts(place / "htpasswd", ada="ada's password", ci="ci's password")
+        examples = ROOT / "examples" / "registry"
+        shutil.copy(examples / "serve.toml", place)
+        unit = (examples / "modelkeep.service").read_text()
+        command = re.search(r"^ExecStart=/usr/local/bin/modelkeep serve (.*)$", unit, re.MULTILINE).group(1)
+        command = command.replace("/var/lib/modelkeep", str(self.store.home)).replace("/etc/modelkeep", str(place))
+        server = self.serve(*command.split())
+        basic = base64.b64encode(b"ada:ada's password").decode()
+        for headers, status in (({}, 401), ({"Authorization": f"Basic {basic}"}, 200)):
+            answer = server.request("GET", "/v2/_catalog", headers=headers, authority=authority.certificate)
+            self.assertEqual(answer[0], status)
+
+    def test_a_copy_of_the_store_is_a_backup(self):
+        self.serve()
+        model = self.small_model()
+        self.store.run("push", model, "team/model:1.0")
+        backup = self.dir / "backup"
+        (backup / "v1").mkdir(parents=True)
+        for part in ("format", "v1/repos", "v1/blobs"):
+            run(["cp", "-a", self.store.home / part, backup / part])
+        Store(backup).run("scrub")
+        Store(backup).run("verify", "--all")
+        Store(backup).run("pull", "team/model:1.0", "-o", self.dir / "pulled")
+        run(["diff", "-r", model, self.dir / "pulled"])
 
 
 class Refusals(Served):

@@ -21,13 +21,13 @@ numbers = itertools.count(1)
 
 
 class Server:
-    """A `modelkeep serve` over a store. It is started by being made."""
+    """A `modelkeep serve` over a store, or `program` that ends up as one. It is started by being made."""
 
-    def __init__(self, store, *words, listen="127.0.0.1:0"):
+    def __init__(self, store, *words, listen="127.0.0.1:0", program=(BINARY, "serve")):
         self.log = store.home.parent / f"serve-{next(numbers)}.log"
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [str(word) for word in (BINARY, "serve", "--listen", listen, *words)],
+                [str(word) for word in (*program, "--listen", listen, *words)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
                 env=store.environment(), cwd=store.home.parent,
             )  # fmt: skip

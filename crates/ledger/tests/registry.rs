@@ -216,6 +216,7 @@ fn a_name_that_the_owner_freed_goes_back_to_its_manifest_only() {
         version: name("1.0"),
         time: who().time,
         author: who().author,
+        children: Vec::new(),
         publish: plain(&two),
     };
     let error = publish(&end, draft).unwrap_err();

@@ -10,7 +10,7 @@ use modelkeep_store::{Repository, Upload, UploadId, Writing};
 
 use super::{blob_path, ranges};
 use crate::{
-    access::Permission,
+    access::{Denial, Permission, Who},
     http::{Response, Status},
     registry::{Exchange, now},
     reply::Fault,
@@ -24,7 +24,11 @@ const LOOK_AGAIN_BYTES: u64 = 64 << 20;
 
 /// `POST`: mounts a blob, takes one whole, or begins an upload.
 pub(crate) fn begin(exchange: &mut Exchange<'_, '_>, name: &RepoName) -> Result<Response, Fault> {
-    exchange.authorize(&[Permission::push(name.as_str())])?;
+    let from = exchange
+        .request
+        .query_value("from")
+        .and_then(|from| from.parse().ok());
+    let (who, from) = authorize(exchange, name, from)?;
     if let Some(algorithm) = exchange.request.query_value("digest-algorithm")
         && !matches!(&*algorithm, "sha256" | "sha512")
     {
@@ -33,7 +37,13 @@ pub(crate) fn begin(exchange: &mut Exchange<'_, '_>, name: &RepoName) -> Result<
     }
     if let Some(digest) = parameter(exchange, "mount")? {
         let repository = exchange.registry.repository_to_push(name)?;
-        if mount(exchange, &repository, &digest)? {
+        let mounted = match (from, exchange.request.query_value("from")) {
+            (Some(from), _) => mount(exchange, &repository, &digest, &from)?,
+            // A source that is none, or that may not be read, has nothing.
+            (None, Some(_)) => false,
+            (None, None) => mount_from_any(exchange, &repository, &digest, &who)?,
+        };
+        if mounted {
             return Ok(created(name, &digest));
         }
         return start(exchange, &repository);
@@ -52,6 +62,23 @@ pub(crate) fn begin(exchange: &mut Exchange<'_, '_>, name: &RepoName) -> Result<
     }
     taken?;
     Ok(created(name, &digest))
+}
+
+/// Who asks, and the source of a mount if they may read it. Both are asked for at once: a client that must get a
+/// token is told to get one for both.
+fn authorize(
+    exchange: &mut Exchange<'_, '_>,
+    name: &RepoName,
+    from: Option<RepoName>,
+) -> Result<(Who, Option<RepoName>), Fault> {
+    let push = Permission::push(name.as_str());
+    if let Some(from) = from {
+        match exchange.authorize(&[push, Permission::pull(from.as_str())]) {
+            Err(Fault::Denied(Denial::Forbidden { .. })) => {}
+            decided => return Ok((decided?, Some(from))),
+        }
+    }
+    Ok((exchange.authorize(&[push])?, None))
 }
 
 fn take_whole(exchange: &mut Exchange<'_, '_>, upload: &Upload, digest: &Digest) -> Result<(), Fault> {
@@ -73,38 +100,35 @@ fn start(exchange: &Exchange<'_, '_>, repository: &Repository) -> Result<Respons
     ))
 }
 
-/// Lets the repository read a blob that another one has, if whoever asks may read it there.
-fn mount(exchange: &mut Exchange<'_, '_>, repository: &Repository, digest: &Digest) -> Result<bool, Fault> {
-    let registry = exchange.registry;
-    let push = Permission::push(repository.name().as_str());
-    let Some(from) = exchange.request.query_value("from") else {
-        let who = exchange.authorize(&[push])?;
-        for holder in registry.store.holders(digest)? {
-            let holder = holder?;
-            if registry
-                .access
-                .may(&who, Permission::pull(holder.name().as_str()))
-                && repository.mount(digest, &holder)?
-            {
-                return Ok(true);
-            }
-        }
-        return Ok(false);
-    };
-    let Ok(from) = from.parse::<RepoName>() else {
-        return Ok(false);
-    };
-    let pull = Permission::pull(from.as_str());
-    let who = exchange.authorize(&[push])?;
-    if !registry.access.may(&who, pull) {
-        return Ok(false);
-    }
-    // A token may be good for less than its owner: then it is to be asked for again, with both scopes.
-    exchange.authorize(&[push, pull])?;
-    match registry.store.repository(&from)? {
+/// Lets the repository read a blob that `from` has.
+fn mount(
+    exchange: &Exchange<'_, '_>,
+    repository: &Repository,
+    digest: &Digest,
+    from: &RepoName,
+) -> Result<bool, Fault> {
+    match exchange.registry.store.repository(from)? {
         Some(from) => Ok(repository.mount(digest, &from)?),
         None => Ok(false),
     }
+}
+
+/// Lets the repository read a blob that any repository has which `who` may read.
+fn mount_from_any(
+    exchange: &Exchange<'_, '_>,
+    repository: &Repository,
+    digest: &Digest,
+    who: &Who,
+) -> Result<bool, Fault> {
+    let registry = exchange.registry;
+    for holder in registry.store.holders(digest)? {
+        let holder = holder?;
+        let pull = Permission::pull(holder.name().as_str());
+        if registry.access.may(who, pull) && repository.mount(digest, &holder)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A digest among the parameters of the request.

@@ -2,5 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "what tests call are tests too")]
 
+mod access;
 mod conformance;
+mod hostile;
+mod immutability;
+mod operation;
+mod processes;
 mod support;

@@ -62,10 +62,18 @@ class Dockerd:
         socket = self.dir / "exec" / "containerd" / "containerd.sock"
         return run(["ctr", "--address", socket, "--namespace", "peers", *words], timeout=DEADLINE).stdout
 
-    def build(self, name, text):
-        """An image FROM scratch with a static busybox that prints `text`."""
+    def start(self, *words):
+        """Starts a docker command without waiting for it."""
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.dir)}
+        return subprocess.Popen(
+            self.command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=environment,
+        )  # fmt: skip
+
+    def build(self, name, text, ballast=0):
+        """An image FROM scratch with a static busybox that prints `text`, and so many bytes that do not compress."""
         archive = self.dir / "rootfs.tar"
-        write_rootfs(archive, text)
+        write_rootfs(archive, text, ballast)
         self("import", "--change", 'CMD ["/bin/busybox", "cat", "/text"]', archive, name)
         return name
 
@@ -86,12 +94,13 @@ class Dockerd:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-def write_rootfs(archive, text):
+def write_rootfs(archive, text, ballast=0):
     with tarfile.open(archive, "w") as tar:
         tar.add("/bin/busybox", "bin/busybox")
-        member = tarfile.TarInfo("text")
-        member.size = len(text)
-        tar.addfile(member, io.BytesIO(text.encode()))
+        for name, data in (("text", text.encode()), ("ballast", os.urandom(ballast))):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
 
 
 class Containers:

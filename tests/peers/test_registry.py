@@ -10,7 +10,7 @@ from pathlib import Path
 
 from base import PeerTest
 from engines import Containers, Dockerd, write_rootfs
-from kept import BINARY, EXIT_EXISTS, EXIT_FAILED, MIB, ROOT, Store, run
+from kept import BINARY, EXIT_EXISTS, EXIT_FAILED, MIB, ROOT, Store, bytes_written, ended_within, run
 from served import Authority, Server, write_accounts
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -202,6 +202,22 @@ class Docker(Served):
         self.docker("pull", image)
         self.assertEqual(self.docker("run", "--rm", "--network", "none", image), "over TLS")
 
+
+    def test_a_push_of_docker_outlives_a_server_that_is_killed_in_the_middle(self):
+        server = self.serve()
+        image = self.docker.build(f"{server.host}/team/large:1.0", "outlived", ballast=96 * MIB)
+        push = self.docker.start("push", image)
+        self.addCleanup(push.stdout.close)
+        while bytes_written(server.process) < 16 * MIB:
+            self.assertFalse(ended_within(push, 0.005), "the push ended before the server could be killed")
+        server.kill()
+        self.serve(listen=server.host)
+        said, _ = push.communicate(timeout=120)
+        self.assertEqual(push.returncode, 0, said)
+        self.forget(image)
+        self.docker("pull", image)
+        self.assertEqual(self.docker("run", "--rm", "--network", "none", image), "outlived")
+        self.store.run("verify", "--all")
 
     def test_an_image_of_modelkeep_made_by_modelkeep_serves_a_store(self):
         run([ROOT / "examples/registry/make-image", "9.9"], env=self.store.environment({"MODELKEEP": str(BINARY)}))

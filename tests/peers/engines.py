@@ -91,6 +91,8 @@ class Dockerd:
         self.process.wait()
         self.reader.join()
         self.process.stderr.close()
+        # A container on the host's network leaves this one mounted.
+        run(["umount", "--lazy", self.dir / "exec" / "netns" / "default"], expect=None)
         shutil.rmtree(self.dir, ignore_errors=True)
 
 

@@ -62,7 +62,10 @@ fn an_image_runs_what_the_settings_say() {
     assert_ne!(plain["layers"], program["layers"], "the mode is in the layer");
     let config = &program["config"]["config"];
     assert_eq!(config["Entrypoint"][0], "/models/config.json");
-    assert_eq!((&config["Cmd"][0], &config["Env"][0]), (&"--help".into(), &"A=b".into()));
+    assert_eq!(
+        (&config["Cmd"][0], &config["Env"][0]),
+        (&"--help".into(), &"A=b".into())
+    );
     assert_eq!(config["User"], "65532");
     assert!(plain["config"]["config"]["Entrypoint"].is_null());
 }

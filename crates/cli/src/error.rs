@@ -51,6 +51,10 @@ impl Failure {
 
     /// An error of the world around, with a hint where its cause is known.
     pub(crate) fn failed(error: impl Error + Send + Sync + 'static) -> Self {
+        if is_damage(&error) {
+            return Self::new(Exit::Damage, error)
+                .hint("`modelkeep verify --all` lists everything that is damaged");
+        }
         let kind = io_kind(&error);
         let failure = Self::new(Exit::Failed, error);
         match kind {
@@ -61,6 +65,18 @@ impl Failure {
             _ => failure,
         }
     }
+}
+
+/// Whether something that is stored is not what it should be.
+fn is_damage(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(content::Error::Damaged { .. }) = error.downcast_ref() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// The kind of the I/O error at the root, if there is one.
@@ -77,11 +93,7 @@ fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
 
 impl From<content::Error> for Failure {
     fn from(error: content::Error) -> Self {
-        match error {
-            content::Error::Damaged { .. } => Self::new(Exit::Damage, error)
-                .hint("`modelkeep verify --all` lists everything that is damaged"),
-            error => Self::failed(error),
-        }
+        Self::failed(error)
     }
 }
 

@@ -29,13 +29,42 @@ pub(crate) struct Held {
     pub(crate) config: ImageConfig,
 }
 
-impl Held {
+/// What a version or a digest names, before any of it is read.
+pub(crate) struct Named {
+    pub(crate) reference: Reference,
+    pub(crate) repository: Repository,
+    pub(crate) history: History,
+    pub(crate) root: Descriptor,
+    pub(crate) publication: Option<Publication>,
+}
+
+impl Named {
     /// Finds what `text` names.
     pub(crate) fn find(settings: &Settings, text: &str) -> Result<Self, Failure> {
         let reference = settings.reference(text)?;
         let repository = wiring::repository(settings, reference.host.as_ref(), &reference.name)?;
         let history = modelkeep_ledger::read(&repository)?;
         let (root, publication) = resolve(&repository, &history, &reference)?;
+        Ok(Self {
+            reference,
+            repository,
+            history,
+            root,
+            publication,
+        })
+    }
+}
+
+impl Held {
+    /// Finds what `text` names, and reads its documents.
+    pub(crate) fn find(settings: &Settings, text: &str) -> Result<Self, Failure> {
+        let Named {
+            reference,
+            repository,
+            root,
+            publication,
+            ..
+        } = Named::find(settings, text)?;
         let (manifest, config) = read_image(&repository, &root)?;
         Ok(Self {
             reference,
@@ -90,7 +119,7 @@ impl Held {
 
 /// Whether a contents list is about the layers of the image that carries it. Docker and others compress the layers of
 /// an image that they push and keep its labels, and an image that is built on another one inherits them.
-pub(crate) fn is_about(contents: &Contents, manifest: &Manifest) -> bool {
+fn is_about(contents: &Contents, manifest: &Manifest) -> bool {
     let has = |digest: &Digest| manifest.layers.iter().any(|layer| layer.digest == *digest);
     contents.layers().iter().all(has)
 }
@@ -149,25 +178,34 @@ pub(crate) fn read_document(source: &dyn Source, descriptor: &Descriptor) -> Res
 }
 
 /// The image that `root` is, or the one for `linux/amd64` in it, and its config.
-pub(crate) fn read_image(source: &dyn Source, root: &Descriptor) -> Result<(Manifest, ImageConfig), Error> {
-    let manifest = match read_document(source, root)? {
-        Document::Image(manifest) => manifest,
-        Document::Index(index) => {
-            let amd64 = |descriptor: &&Descriptor| {
-                let platform = descriptor.platform.as_ref();
-                platform.is_some_and(|platform| platform.os == "linux" && platform.architecture == "amd64")
-            };
-            let image = index.manifests.iter().find(amd64).or(index.manifests.first());
-            let image = image.ok_or_else(|| malformed(root, &"the index names no image"))?;
-            match read_document(source, image)? {
-                Document::Image(manifest) => manifest,
-                Document::Index(_) => return Err(malformed(root, &"the index names an index, not an image")),
-            }
-        }
-    };
-    let bytes = source.fetch(&manifest.config, Limits::default().config_bytes)?;
-    let config = serde_json::from_slice(&bytes).map_err(|error| malformed(&manifest.config, &error))?;
+fn read_image(source: &dyn Source, root: &Descriptor) -> Result<(Manifest, ImageConfig), Error> {
+    let manifest = read_manifest(source, root)?;
+    let config = read_config(source, &manifest)?;
     Ok((manifest, config))
+}
+
+/// The image that `root` is, or the one for `linux/amd64` in it.
+pub(crate) fn read_manifest(source: &dyn Source, root: &Descriptor) -> Result<Manifest, Error> {
+    let index = match read_document(source, root)? {
+        Document::Image(manifest) => return Ok(manifest),
+        Document::Index(index) => index,
+    };
+    let amd64 = |descriptor: &&Descriptor| {
+        let platform = descriptor.platform.as_ref();
+        platform.is_some_and(|platform| platform.os == "linux" && platform.architecture == "amd64")
+    };
+    let image = index.manifests.iter().find(amd64).or(index.manifests.first());
+    let image = image.ok_or_else(|| malformed(root, &"the index names no image"))?;
+    match read_document(source, image)? {
+        Document::Image(manifest) => Ok(manifest),
+        Document::Index(_) => Err(malformed(root, &"the index names an index, not an image")),
+    }
+}
+
+/// Reads the config of an image, verified.
+pub(crate) fn read_config(source: &dyn Source, manifest: &Manifest) -> Result<ImageConfig, Error> {
+    let bytes = source.fetch(&manifest.config, Limits::default().config_bytes)?;
+    serde_json::from_slice(&bytes).map_err(|error| malformed(&manifest.config, &error))
 }
 
 fn malformed(descriptor: &Descriptor, reason: &dyn ToString) -> Error {

@@ -273,3 +273,23 @@ fn a_killed_writer_leaves_an_upload_that_goes_on() {
     writing.finish(&digest).unwrap();
     assert_eq!(store.check(&digest).unwrap(), bytes.len() as u64);
 }
+
+#[test]
+fn what_is_given_up_leaves_its_room_and_the_upload_goes_on_from_the_save() {
+    let (home, _store, repository) = home();
+    let upload = repository.begin_upload(BEGUN).unwrap();
+    let bytes = model(3 << 20);
+    let mut writing = upload.lock().unwrap();
+    writing.write(&bytes[..PIECE]).unwrap();
+    writing.save().unwrap();
+    writing.write(&bytes[PIECE..]).unwrap();
+    writing.give_up().unwrap();
+    let data = home.path().join(format!("v1/uploads/{}/data", upload.id()));
+    assert_eq!(fs::metadata(data).unwrap().len(), PIECE as u64);
+    let mut writing = upload.lock().unwrap();
+    assert_eq!(writing.offset(), PIECE as u64);
+    writing.write(&bytes[PIECE..]).unwrap();
+    let digest = Digest::of(&bytes);
+    writing.finish(&digest).unwrap();
+    is_blob(&repository, &digest, &bytes);
+}

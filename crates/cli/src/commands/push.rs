@@ -7,7 +7,7 @@ use std::{
 
 use modelkeep_core::{
     Bump, ByteRange, Descriptor, Digest, Limits, Reference, RepoName, Tag,
-    content::{Expect, Need, Source, Target},
+    content::{Expect, Names, Need, Source, Target},
     name::Target as Named,
 };
 use modelkeep_ledger::{Draft, History, Outcome, Proposed, Publish, PublishError, Verdict, judge, publish};
@@ -27,9 +27,10 @@ use crate::{
     args::{Global, Push, Step},
     error::{Exit, Failure},
     globs::Globs,
+    held::read_manifest,
     provenance::{Provenance, now},
     report::{Answer, human, json, progress::Progress},
-    settings::Settings,
+    settings::{Origin, Settings},
     wiring,
 };
 
@@ -43,8 +44,13 @@ pub(super) fn run(arguments: &Push, global: &Global) -> Result<Answer, Failure> 
         job.warn();
     }
     let progress = Progress::begin(quiet, job.bytes(), "packed");
-    let decided = if arguments.dry_run || job.is_held() {
+    let decided = if arguments.dry_run {
         job.compare(&figures, &progress)
+    } else if job.is_held()? {
+        match job.compare(&figures, &progress) {
+            Ok(decided) if job.can_restore(&decided) => job.publish(&figures, &progress),
+            decided => decided,
+        }
     } else {
         job.publish(&figures, &progress)
     };
@@ -75,10 +81,14 @@ fn positionals(arguments: &Push) -> Result<(PathBuf, Option<String>), Failure> {
             let is_version = version
                 .parse()
                 .is_ok_and(|tag| modelkeep_core::SemVer::parse(&tag).is_some());
-            if Path::new(version).is_dir() && !is_version {
+            let path = Path::new(version);
+            if path.is_dir() && !is_version {
                 return Err(usage().hint(format!(
                     "{version} is a directory: `modelkeep push {version} VERSION`"
                 )));
+            }
+            if path.is_absolute() || version.starts_with("./") || version.starts_with("../") {
+                return Err(usage().hint(format!("there is no directory {version}")));
             }
             Ok((here(), Some(version.clone())))
         }
@@ -235,7 +245,7 @@ impl<'a> Job<'a> {
                 Warning::Collision(paths) => {
                     let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
                     format!(
-                        "{} are one file on disks that do not tell case apart",
+                        "{} are one file on disks that do not tell case, or ways to write an accent, apart",
                         paths.join(" and ")
                     )
                 }
@@ -243,18 +253,53 @@ impl<'a> Job<'a> {
             };
             human::line(&format!("warning: {}", human::clean(&text)));
         }
+        let said = &self.settings.mutability;
+        if let (Some(repository), Origin::File(path)) = (&self.repository, &said.origin)
+            && *repository.mutability() != said.value
+        {
+            human::line(&format!(
+                "warning: {} was made as {}, and stays so whatever {} says now",
+                self.name,
+                repository.mutability().as_str(),
+                path.display()
+            ));
+        }
     }
 
     /// Whether the version exists and may not move, so that nothing can come of this push but success or refusal.
-    fn is_held(&self) -> bool {
-        let held = |repository: &Repository| repository.mutability().holds(&self.version);
-        self.history.version(&self.version).is_some() && self.repository.as_ref().is_some_and(held)
+    /// A version whose tag does not say what the history says is not: its publisher died before the tag, and
+    /// publishing finishes that.
+    fn is_held(&self) -> Result<bool, Failure> {
+        let (Some(standing), Some(repository)) = (self.history.version(&self.version), &self.repository)
+        else {
+            return Ok(false);
+        };
+        let tag = repository.resolve(&self.version)?;
+        Ok(repository.mutability().holds(&self.version)
+            && tag.is_some_and(|tag| tag.digest == standing.manifest().digest))
+    }
+
+    /// Whether the store has lost a layer of the version that stands, and here is what it was made of.
+    fn can_restore(&self, decided: &Decided) -> bool {
+        let (Some(standing), Some(repository)) = (self.history.version(&self.version), &self.repository)
+        else {
+            return false;
+        };
+        let digests = |layers: &[Descriptor]| {
+            layers
+                .iter()
+                .map(|layer| layer.digest.clone())
+                .collect::<Vec<_>>()
+        };
+        decided.packed.reused.contains(&false)
+            && read_manifest(repository, standing.manifest())
+                .is_ok_and(|manifest| digests(&manifest.layers) == digests(&decided.packed.layers))
     }
 
     /// Reads what must be read to know the content, stores nothing, and judges it.
     fn compare(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
         let packed = self.pack(None, progress)?;
-        let contents = self.contents(&packed)?;
+        let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
         let mutability = match &self.repository {
             Some(repository) => repository.mutability(),
@@ -265,7 +310,10 @@ impl<'a> Job<'a> {
         let same_root = standing.is_some_and(|p| p.publish.root.as_ref() == Some(&root));
         let digest = match standing {
             Some(standing) if same_root => standing.manifest().digest.clone(),
-            _ => self.image(contents, &packed, figures)?.0.top().digest.clone(),
+            _ => {
+                let (said, _) = self.said(figures)?;
+                self.image(contents, &packed.layers, &said)?.top().digest.clone()
+            }
         };
         let verdict = judge(
             mutability,
@@ -279,6 +327,9 @@ impl<'a> Job<'a> {
                 root: Some(&root),
             },
         );
+        if let (Verdict::Same, Some(repository)) = (verdict, &self.repository) {
+            repository.sync_history()?;
+        }
         let outcome = match (verdict, standing) {
             (Verdict::Taken, Some(standing)) if !self.arguments.dry_run => {
                 return Err(PublishError::Taken {
@@ -303,19 +354,21 @@ impl<'a> Job<'a> {
 
     /// Stores the layers and publishes the version.
     fn publish(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
+        let (said, author) = self.said(figures)?;
+        self.check_image(&said)?;
         let store = Store::create(&self.settings.store.value)?;
         let (repository, _) = store.create_repository(&self.name, &self.settings.mutability.value, &now())?;
         let packed = self.pack(Some(&repository), progress)?;
-        let contents = self.contents(&packed)?;
+        let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
-        let (image, provenance) = self.image(contents, &packed, figures)?;
+        let image = self.image(contents, &packed.layers, &said)?;
         for blob in image.configs.iter().chain(&image.manifests).chain(&image.index) {
             repository.put(&blob.descriptor.media_type, &blob.bytes)?;
         }
         let draft = Draft {
             version: self.version.clone(),
             time: now(),
-            author: provenance.author,
+            author,
             children: match &image.index {
                 Some(_) => image
                     .manifests
@@ -327,7 +380,7 @@ impl<'a> Job<'a> {
             publish: Publish {
                 manifest: image.top().clone(),
                 root: Some(root),
-                message: self.arguments.message.clone(),
+                message: self.message(),
                 metrics: figures.metrics.clone(),
                 params: figures.params.clone(),
             },
@@ -454,46 +507,70 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn contents(&self, packed: &Packed) -> Result<modelkeep_core::Contents, Failure> {
-        let layers: Vec<Digest> = packed.layers.iter().map(|layer| layer.digest.clone()).collect();
-        image::contents(&self.files, &packed.digests, &self.plans, &layers).map_err(Failure::failed)
+    fn contents(&self, files: &[Digest], layers: &[Descriptor]) -> Result<modelkeep_core::Contents, Failure> {
+        let layers: Vec<Digest> = layers.iter().map(|layer| layer.digest.clone()).collect();
+        image::contents(&self.files, files, &self.plans, &layers).map_err(Failure::failed)
+    }
+
+    /// The message, unless it says nothing.
+    fn message(&self) -> Option<String> {
+        self.arguments
+            .message
+            .clone()
+            .filter(|message| !message.is_empty())
+    }
+
+    /// What is said about the version, and who publishes it.
+    fn said(&self, figures: &Figures) -> Result<(Said, String), Failure> {
+        let provenance = Provenance::find(&self.directory)?;
+        let card = card::read(&self.files).map_err(Failure::failed)?;
+        let said = Said {
+            version: self.version.to_string(),
+            created: provenance.created,
+            revision: provenance.revision,
+            source: provenance.source,
+            title: card.title,
+            licenses: card.license,
+            message: self.message(),
+            metrics: figures.metrics.clone(),
+            params: figures.params.clone(),
+        };
+        Ok((said, provenance.author))
+    }
+
+    /// Refuses what makes no image before anything is stored. Digests are all of one length, so that the image has
+    /// its size before any file is read.
+    fn check_image(&self, said: &Said) -> Result<(), Failure> {
+        let unread = Digest::of(b"");
+        let layers: Vec<Descriptor> = self
+            .plans
+            .iter()
+            .map(|plan| image::layer_descriptor(&self.files, plan, &unread))
+            .collect();
+        let contents = self.contents(&vec![unread; self.files.len()], &layers)?;
+        self.image(contents, &layers, said).map(drop)
     }
 
     fn image(
         &self,
         contents: modelkeep_core::Contents,
-        packed: &Packed,
-        figures: &Figures,
-    ) -> Result<(Image, Provenance), Failure> {
-        let provenance = Provenance::find(&self.directory)?;
-        let card = card::read(&self.files).map_err(Failure::failed)?;
-        let said = Said {
-            version: self.version.to_string(),
-            created: provenance.created.clone(),
-            revision: provenance.revision.clone(),
-            source: provenance.source.clone(),
-            title: card.title,
-            licenses: card.license,
-            message: self.arguments.message.clone(),
-            metrics: figures.metrics.clone(),
-            params: figures.params.clone(),
-        };
+        layers: &[Descriptor],
+        said: &Said,
+    ) -> Result<Image, Failure> {
         let platforms = if self.arguments.index {
             Platforms::Index
         } else {
             Platforms::Single
         };
-        let limits = Limits::default();
-        let image = image::build(contents, &packed.layers, &self.image, &said, platforms, &limits).map_err(
-            |error| match error {
+        image::build(contents, layers, &self.image, said, platforms, &Limits::default()).map_err(|error| {
+            match error {
                 image::ImageError::ReservedLabel(_) => Failure::new(Exit::Usage, error),
                 image::ImageError::ConfigTooLarge { .. } => {
                     Failure::failed(error).hint("put the many small files into an archive of their own")
                 }
                 error => Failure::failed(error),
-            },
-        )?;
-        Ok((image, provenance))
+            }
+        })
     }
 
     fn report(&self, decided: &Decided) -> json::Push {

@@ -1,12 +1,12 @@
 //! `modelkeep verify`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use modelkeep_core::{
-    Contents, Descriptor, Digest, Document, Reference,
-    content::{Error, Names},
+    ByteRange, Contents, Descriptor, Digest, Document, Manifest, Reference, Tag, annotation,
+    content::{Error, Names, Source},
 };
-use modelkeep_ledger::{History, Publication, PublishError};
+use modelkeep_ledger::{History, Publication};
 use modelkeep_store::{Repository, Store};
 use modelkeep_transfer::in_parallel;
 
@@ -14,7 +14,7 @@ use super::workers;
 use crate::{
     args::Verify,
     error::{Exit, Failure},
-    held::{self, Held, read_document},
+    held::{self, read_document},
     report::{Answer, human, json, progress::Progress},
     settings::Settings,
     wiring,
@@ -24,6 +24,8 @@ use crate::{
 #[derive(Default)]
 struct Findings {
     blobs: BTreeMap<Digest, u64>,
+    /// Manifests that have been looked at in the repository at hand.
+    images: HashSet<Digest>,
     problems: Vec<String>,
     repositories: u64,
     versions: u64,
@@ -33,28 +35,24 @@ pub(super) fn run(arguments: &Verify, settings: &Settings, quiet: bool) -> Resul
     let mut findings = Findings::default();
     let store = match &arguments.version {
         Some(text) => {
-            let held = Held::find(settings, text)?;
+            let held::Named {
+                reference,
+                repository,
+                history,
+                root,
+                publication,
+            } = held::Named::find(settings, text)?;
             findings.versions = 1;
-            let what = held.reference.to_string();
-            findings.image(&held.repository, &held.root, &what);
-            if let Some(publication) = &held.publication {
-                let history = modelkeep_ledger::read(&held.repository)?;
-                findings.tag(&held.repository, &held.reference, &history, publication);
+            findings.image(&repository, &root, publication.as_ref(), &reference.to_string());
+            if let Some(publication) = &publication {
+                findings.tag(&repository, &reference, &history, publication);
             }
             open(settings)?
         }
         None if arguments.all => {
             wiring::embedded(settings, None)?;
             let store = open(settings)?;
-            for name in store.repositories()? {
-                if let Some(repository) = store.repository(&name)? {
-                    findings.repository(&repository);
-                }
-            }
-            for blob in store.blobs()? {
-                let (digest, size) = blob?;
-                findings.blobs.entry(digest).or_insert(size);
-            }
+            findings.store(&store);
             store
         }
         None => {
@@ -78,15 +76,46 @@ fn open(settings: &Settings) -> Result<Store, Failure> {
 }
 
 impl Findings {
+    /// All repositories and all blobs. What is wrong with one does not keep the others from being looked at.
+    fn store(&mut self, store: &Store) {
+        let names = store.repositories().unwrap_or_else(|error| {
+            self.problem("repositories", &error);
+            Vec::new()
+        });
+        for name in names {
+            match store.repository(&name) {
+                Ok(Some(repository)) => self.repository(&repository),
+                Ok(None) => {}
+                Err(error) => self.problem(name.as_str(), &error),
+            }
+        }
+        match store.blobs() {
+            Ok(blobs) => {
+                for blob in blobs {
+                    match blob {
+                        Ok((digest, size)) => {
+                            self.blobs.entry(digest).or_insert(size);
+                        }
+                        Err(error) => self.problem("blobs", &error),
+                    }
+                }
+            }
+            Err(error) => self.problem("blobs", &error),
+        }
+    }
+
     /// Everything that the names and the history of a repository reach.
     fn repository(&mut self, repository: &Repository) {
         self.repositories += 1;
+        // What one repository may read, another may not.
+        self.images.clear();
         let name = repository.name();
-        let history = match modelkeep_ledger::read(repository) {
-            Ok(history) => history,
-            Err(PublishError::Content(error)) => return self.problem(&format!("history of {name}"), &error),
-            Err(error) => return self.problem(&format!("history of {name}"), &error),
-        };
+        // Before the history, which has the entry of each of them by then, whoever publishes meanwhile.
+        let tags = repository.tags();
+        let history = modelkeep_ledger::read(repository).unwrap_or_else(|error| {
+            self.problem(&format!("history of {name}"), &error);
+            History::default()
+        });
         for publication in history.newest_first() {
             self.versions += 1;
             let reference = Reference {
@@ -94,13 +123,35 @@ impl Findings {
                 name: name.clone(),
                 target: modelkeep_core::name::Target::Tag(publication.version.clone()),
             };
-            self.image(repository, publication.manifest(), &reference.to_string());
+            let what = reference.to_string();
+            self.image(repository, publication.manifest(), Some(publication), &what);
             self.tag(repository, &reference, &history, publication);
+        }
+        match tags {
+            Ok(tags) => {
+                for tag in tags.iter().filter(|tag| history.version(tag).is_none()) {
+                    let what = format!("{name}:{tag}");
+                    match repository.resolve(tag) {
+                        Ok(Some(manifest)) => {
+                            self.image(repository, &manifest, None, &what);
+                            self.lost(repository, &manifest, tag, &what);
+                        }
+                        Ok(None) => {}
+                        Err(error) => self.problem(&what, &error),
+                    }
+                }
+            }
+            Err(error) => self.problem(&format!("tags of {name}"), &error),
         }
         match repository.manifests() {
             Ok(manifests) => {
                 for manifest in manifests {
-                    self.image(repository, &manifest, &format!("{name}@{}", manifest.digest));
+                    self.image(
+                        repository,
+                        &manifest,
+                        None,
+                        &format!("{name}@{}", manifest.digest),
+                    );
                 }
             }
             Err(error) => self.problem(&format!("manifests of {name}"), &error),
@@ -108,32 +159,62 @@ impl Findings {
     }
 
     /// A manifest or index and all that it needs.
-    fn image(&mut self, repository: &Repository, root: &Descriptor, what: &str) {
-        if self.blobs.insert(root.digest.clone(), root.size).is_some() {
-            return;
-        }
-        match read_document(repository, root) {
-            Ok(Document::Image(manifest)) => {
-                for blob in manifest.layers.iter().chain([&manifest.config]) {
-                    self.blobs.insert(blob.digest.clone(), blob.size);
-                }
-                self.contents(repository, root, what);
+    fn image(
+        &mut self,
+        repository: &Repository,
+        root: &Descriptor,
+        publication: Option<&Publication>,
+        what: &str,
+    ) {
+        let mut left = vec![root.clone()];
+        while let Some(manifest) = left.pop() {
+            if !self.images.insert(manifest.digest.clone()) {
+                continue;
             }
-            Ok(Document::Index(index)) => {
-                for child in &index.manifests {
-                    self.image(repository, child, what);
+            self.blobs.insert(manifest.digest.clone(), manifest.size);
+            match read_document(repository, &manifest) {
+                Ok(Document::Image(image)) => {
+                    for blob in image.layers.iter().chain([&image.config]) {
+                        self.blob(repository, blob, what);
+                    }
+                    self.contents(repository, &image, publication, what);
                 }
+                Ok(Document::Index(index)) => left.extend(index.manifests),
+                Err(error) => self.problem(what, &error),
             }
-            Err(error) => self.problem(what, &error),
         }
     }
 
-    /// The contents list must be whole, and the files in it must lie in its layers. One that is about other layers came
-    /// with an image that another tool has packed again.
-    fn contents(&mut self, repository: &Repository, root: &Descriptor, what: &str) {
-        let (manifest, config) = match held::read_image(repository, root) {
-            Ok(image) => image,
-            // Damage of the config shows when its blob is read.
+    /// A blob of an image, which the repository must be able to read.
+    fn blob(&mut self, repository: &Repository, blob: &Descriptor, what: &str) {
+        // What has URLs need not be here.
+        if !blob.urls.is_empty() {
+            return;
+        }
+        self.blobs.insert(blob.digest.clone(), blob.size);
+        let nothing = ByteRange { offset: 0, length: 0 };
+        // Other damage shows when all of it is read.
+        if let Err(error @ Error::NotFound { .. }) = repository.open(blob, nothing) {
+            self.problem(what, &error);
+        }
+    }
+
+    /// The contents list must be whole, about layers that the image has, and the one that the history speaks of.
+    fn contents(
+        &mut self,
+        repository: &Repository,
+        manifest: &Manifest,
+        publication: Option<&Publication>,
+        what: &str,
+    ) {
+        let has_root = publication.is_some_and(|publication| publication.publish.root.is_some());
+        let is_model = has_root || manifest.annotations.contains_key(annotation::ROOT);
+        // Damage of the config shows when its blob is read. What others push has the config that they like.
+        let config = match held::read_config(repository, manifest) {
+            Ok(config) => config,
+            Err(Error::Malformed { what: blob, reason }) if is_model => {
+                return self.problem(what, &Error::Malformed { what: blob, reason });
+            }
             Err(_) => return,
         };
         let labels = config.config.labels.unwrap_or_default();
@@ -141,17 +222,30 @@ impl Findings {
             return;
         };
         match Contents::parse(list) {
-            Ok(contents) if !held::is_about(&contents, &manifest) => {}
             Ok(contents) => {
                 let layer_sizes: BTreeMap<_, _> =
                     manifest.layers.iter().map(|l| (&l.digest, l.size)).collect();
+                // Skopeo and podman compress layers when they push: the list is then about what is in them.
+                let is_compressed = |layer: &Digest| {
+                    !layer_sizes.contains_key(layer) && config.rootfs.diff_ids.contains(layer)
+                };
                 for file in contents.files() {
                     let layer = &contents.layers()[file.layer];
+                    if is_compressed(layer) {
+                        continue;
+                    }
                     let end = file.offset.saturating_add(file.size);
                     if layer_sizes.get(layer).is_none_or(|&size| end > size) {
                         self.problems
                             .push(format!("{what}: {} lies in no layer of the image", file.path));
                     }
+                }
+                let stated = publication.and_then(|publication| publication.publish.root.as_ref());
+                let root = contents.root();
+                if let Some(stated) = stated.filter(|stated| **stated != root) {
+                    self.problems.push(format!(
+                        "{what}: the history says the content root {stated}, the image has {root}"
+                    ));
                 }
             }
             Err(error) => self.problem(what, &error),
@@ -176,6 +270,20 @@ impl Findings {
                 "{reference}: the tag is gone; the history says {expected}"
             )),
             Err(error) => self.problem(&reference.to_string(), &error),
+        }
+    }
+
+    /// A tag outside the history must not point at what was published as a version of that name: an entry is there
+    /// before its tag, so the newest ones have been taken away.
+    fn lost(&mut self, repository: &Repository, manifest: &Descriptor, tag: &Tag, what: &str) {
+        let Ok(image) = held::read_manifest(repository, manifest) else {
+            return;
+        };
+        let version = image.annotations.get(annotation::VERSION);
+        if image.annotations.contains_key(annotation::ROOT) && version.is_some_and(|v| v == tag.as_str()) {
+            self.problems.push(format!(
+                "{what}: it was published, and the history does not have it"
+            ));
         }
     }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use modelkeep_core::{Digest, media};
+use serde_json::Value;
 
 use crate::harness::{Home, noise};
 
@@ -73,7 +74,10 @@ fn push(server: &Serving, reference: &str, mark: &str) -> (u16, String, Digest) 
     let config = Digest::of(blob);
     let (name, tag) = reference.split_once(':').unwrap();
     let path = format!("/v2/{name}/blobs/uploads/?digest={config}");
-    assert_eq!(server.send("POST", &path, "application/octet-stream", blob).0, 201);
+    assert_eq!(
+        server.send("POST", &path, "application/octet-stream", blob).0,
+        201
+    );
     let manifest = format!(
         r#"{{"schemaVersion":2,"config":{{"mediaType":"application/json","size":{},"digest":"{config}"}},"layers":[]}}"#,
         blob.len()
@@ -107,6 +111,34 @@ fn the_server_and_the_command_line_keep_one_history_and_one_rule() {
     home.ok(&["verify", "--all"]);
 }
 
+/// As skopeo and podman do, which compress layers when they push.
+#[test]
+fn an_image_whose_layers_another_tool_has_packed_anew_is_no_damage() {
+    let home = Home::new();
+    home.model("model");
+    home.ok(&["push", "model", "digits:1.0"]);
+    let server = Serving::start(&home, &[]);
+    let (_, _, manifest) = server.send("GET", "/v2/digits/manifests/1.0", "", b"");
+    let mut manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let config = manifest["config"]["digest"].as_str().unwrap().to_owned();
+    let path = format!("/v2/other/blobs/uploads/?mount={config}&from=digits");
+    assert_eq!(server.send("POST", &path, "", b"").0, 201);
+    for layer in manifest["layers"].as_array_mut().unwrap() {
+        let bytes = format!("{layer} packed anew").into_bytes();
+        let digest = Digest::of(&bytes);
+        let path = format!("/v2/other/blobs/uploads/?digest={digest}");
+        assert_eq!(server.send("POST", &path, "", &bytes).0, 201);
+        layer["digest"] = digest.to_string().into();
+        layer["size"] = bytes.len().into();
+        layer["mediaType"] = "application/vnd.oci.image.layer.v1.tar+gzip".into();
+    }
+    let bytes = manifest.to_string().into_bytes();
+    let path = "/v2/other/manifests/1.0";
+    assert_eq!(server.send("PUT", path, media::OCI_MANIFEST, &bytes).0, 201);
+    home.ok(&["verify", "other:1.0"]);
+    home.ok(&["verify", "--all"]);
+}
+
 #[test]
 fn a_server_that_is_killed_in_an_upload_lets_the_next_one_go_on() {
     let home = Home::new();
@@ -120,7 +152,11 @@ fn a_server_that_is_killed_in_an_upload_lets_the_next_one_go_on() {
         let mut stream = TcpStream::connect(&server.address).unwrap();
         let half = &second[..second.len() / 2];
         let length = second.len();
-        write!(stream, "PATCH {upload} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n").unwrap();
+        write!(
+            stream,
+            "PATCH {upload} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"
+        )
+        .unwrap();
         stream.write_all(half).unwrap();
         server.signal("-KILL");
         upload
@@ -164,7 +200,11 @@ fn a_signal_ends_the_server_when_its_requests_are_answered() {
 #[test]
 fn settings_that_cannot_be_are_refused_at_the_start() {
     let home = Home::new();
-    home.refused(&["serve", "--listen", "0.0.0.0:0"], 2, "set `htpasswd` under [access]");
+    home.refused(
+        &["serve", "--listen", "0.0.0.0:0"],
+        2,
+        "set `htpasswd` under [access]",
+    );
     home.refused(&["serve", "--tls-cert", "cert.pem"], 2, "--tls-key");
     home.write("serve.toml", "lisen = \"127.0.0.1:0\"");
     home.refused(&["serve", "--config", "serve.toml"], 2, "serve.toml is not right");
@@ -185,11 +225,22 @@ fn what_nothing_needs_is_collected_and_the_rest_is_found_whole() {
     let path = format!("/v2/digits/blobs/uploads/?digest={digest}");
     assert_eq!(server.send("POST", &path, "", b"unneeded").0, 201);
     let removed = "1 blob, 0 unfinished uploads, 8 B\n";
-    assert_eq!(home.ok(&["gc", "--grace", "24h"]).stdout, "removed: 0 blobs, 0 unfinished uploads, 0 B\n");
+    assert_eq!(
+        home.ok(&["gc", "--grace", "24h"]).stdout,
+        "removed: 0 blobs, 0 unfinished uploads, 0 B\n"
+    );
     let planned = home.ok(&["gc", "--grace", "0s", "--dry-run"]).stdout;
     assert_eq!(planned, format!("would remove: {removed}"));
-    assert_eq!(home.ok(&["gc", "--grace", "0s"]).stdout, format!("removed: {removed}"));
-    assert_eq!(server.send("GET", &format!("/v2/digits/blobs/{digest}"), "", b"").0, 404);
+    assert_eq!(
+        home.ok(&["gc", "--grace", "0s"]).stdout,
+        format!("removed: {removed}")
+    );
+    assert_eq!(
+        server
+            .send("GET", &format!("/v2/digits/blobs/{digest}"), "", b"")
+            .0,
+        404
+    );
     let found = home.ok(&["scrub"]).stdout;
     assert!(found.ends_with("everything is as it should be\n"), "{found}");
     home.ok(&["verify", "--all"]);

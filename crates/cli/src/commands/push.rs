@@ -14,10 +14,10 @@ use modelkeep_ledger::{Draft, History, Outcome, Proposed, Publish, PublishError,
 use modelkeep_package::{
     cache::Cache,
     card,
-    image::{self, Image, ImageSettings, Platforms, Provenance as Said},
+    image::{self, Image, ImageSettings, Platforms, Provenance as Said, RunSettings},
     layout::{LayerPlan, layout},
     pack::pack_layer,
-    scan::{self, ModelFile, ScanOptions, Warning},
+    scan::{self, FileMode, ModelFile, ScanOptions, Warning},
 };
 use modelkeep_store::{Repository, Store};
 use modelkeep_transfer::in_parallel;
@@ -26,6 +26,7 @@ use super::workers;
 use crate::{
     args::{Global, Push, Step},
     error::{Exit, Failure},
+    globs::Globs,
     held::read_manifest,
     provenance::{Provenance, now},
     report::{Answer, human, json, progress::Progress},
@@ -187,9 +188,16 @@ impl<'a> Job<'a> {
                 .parse()
                 .map_err(|error| Failure::new(Exit::Usage, error))?,
             labels: settings.labels.value.clone(),
+            run: RunSettings {
+                entrypoint: settings.entrypoint.value.clone(),
+                cmd: settings.cmd.value.clone(),
+                env: settings.env.value.clone(),
+                user: settings.user.value.clone(),
+            },
         };
         store_is_outside(settings, directory)?;
-        let scan = scan::scan(directory, &ScanOptions::default()).map_err(Failure::failed)?;
+        let mut scan = scan::scan(directory, &ScanOptions::default()).map_err(Failure::failed)?;
+        mark_executables(&mut scan.files, &settings.executable.value)?;
         let plans = layout(&scan.files, &image.path, &Limits::default()).map_err(Failure::failed)?;
         let name = match &reference {
             Some(reference) => reference.name.clone(),
@@ -623,6 +631,16 @@ fn next_version(arguments: &Push, history: &History) -> Result<Tag, Failure> {
     history
         .next(bump)
         .ok_or_else(|| Failure::usage("there is no number after the highest version: name one"))
+}
+
+/// Lets the files that the settings name be run in the image.
+fn mark_executables(files: &mut [ModelFile], patterns: &[String]) -> Result<(), Failure> {
+    let globs =
+        Globs::parse(patterns).map_err(|error| Failure::usage(format!("image.executable: {error}")))?;
+    for file in files.iter_mut().filter(|file| globs.match_path(&file.path)) {
+        file.mode = FileMode::Executable;
+    }
+    Ok(())
 }
 
 /// One cache for each model directory, in the store's own directory.

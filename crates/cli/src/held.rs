@@ -4,22 +4,21 @@ use std::collections::BTreeMap;
 
 use modelkeep_core::{
     Contents, Descriptor, Document, ImageConfig, Limits, Manifest, Reference,
-    content::{Error, Names, Source},
+    content::{Error, Source},
     name::Target,
 };
 use modelkeep_ledger::{History, Publication};
-use modelkeep_store::Repository;
 
 use crate::{
     error::{Exit, Failure, Unknown},
     settings::Settings,
-    wiring,
+    wiring::{self, Endpoint},
 };
 
 /// An image that a version or a digest names.
 pub(crate) struct Held {
     pub(crate) reference: Reference,
-    pub(crate) repository: Repository,
+    pub(crate) repository: Endpoint,
     /// What the history says of it; `None` for what is named by digest and for tags without history.
     pub(crate) publication: Option<Publication>,
     /// The manifest or the index that is named.
@@ -32,11 +31,11 @@ pub(crate) struct Held {
 impl Held {
     /// Finds what `text` names.
     pub(crate) fn find(settings: &Settings, text: &str) -> Result<Self, Failure> {
-        let reference = settings.reference(text)?;
+        let reference = wiring::placed(settings, settings.reference(text)?)?;
         let repository = wiring::repository(settings, reference.host.as_ref(), &reference.name)?;
-        let history = modelkeep_ledger::read(&repository)?;
+        let history = repository.history()?;
         let (root, publication) = resolve(&repository, &history, &reference)?;
-        let (manifest, config) = read_image(&repository, &root)?;
+        let (manifest, config) = read_image(repository.source(), &root)?;
         Ok(Self {
             reference,
             repository,
@@ -90,7 +89,7 @@ impl Held {
 
 /// What `reference` names: by the history where it has the version, else by the tag.
 fn resolve(
-    repository: &Repository,
+    repository: &Endpoint,
     history: &History,
     reference: &Reference,
 ) -> Result<(Descriptor, Option<Publication>), Failure> {
@@ -100,7 +99,7 @@ fn resolve(
             if let Some(publication) = history.version(tag) {
                 return Ok((publication.manifest().clone(), Some(publication.clone())));
             }
-            if let Some(manifest) = repository.resolve(tag)? {
+            if let Some(manifest) = repository.names().resolve(tag)? {
                 return Ok((manifest, None));
             }
             let version = tag.to_string();

@@ -98,6 +98,8 @@ pub(crate) struct Settings {
     pub(crate) aliases: Setting<Vec<Tag>>,
     pub(crate) image_path: Setting<String>,
     pub(crate) labels: Setting<BTreeMap<String, String>>,
+    /// How registries are reached.
+    pub(crate) network: modelkeep_client::Settings,
     /// The directory that was looked at for its name.
     pub(crate) directory: PathBuf,
 }
@@ -199,6 +201,7 @@ impl Settings {
             aliases: setting(aliases, from_file, Vec::new),
             image_path: setting(image_path, from_file, || "/models".to_owned()),
             labels: setting(file.image.labels, from_file, BTreeMap::new),
+            network: network(global),
             directory,
         })
     }
@@ -223,6 +226,15 @@ impl Settings {
             target: modelkeep_core::name::Target::Tag(text.parse()?),
             name: self.repository_name()?.clone(),
         })
+    }
+}
+
+/// How registries are reached, as the flags say.
+pub(crate) fn network(global: &Global) -> modelkeep_client::Settings {
+    modelkeep_client::Settings {
+        ca: global.ca.clone(),
+        plain_http: global.plain_http,
+        ..Default::default()
     }
 }
 
@@ -357,6 +369,8 @@ mod tests {
         let path = PathBuf::from("modelkeep.toml");
         let global = Global {
             store: Some("store".into()),
+            ca: None,
+            plain_http: false,
             quiet: false,
         };
         Settings::resolve(

@@ -163,28 +163,41 @@ impl History {
     /// The version after the highest one, raised by `bump`, and not taken.
     #[must_use]
     pub fn next(&self, bump: Bump) -> Option<Tag> {
-        let mut next = match self.highest() {
-            Some(highest) => highest.next(bump)?,
-            None => SemVer::first(bump),
-        };
-        while self.version(&next.to_tag()).is_some() {
-            next = next.next(bump)?;
-        }
-        Some(next.to_tag())
+        next(self.publications.iter().map(|p| &p.version), bump)
     }
 
     /// A version to propose to somebody whose `version` is taken: the last number that it is written with, raised
     /// until it is free.
     #[must_use]
     pub fn next_free(&self, version: &Tag) -> Option<Tag> {
-        let taken = SemVer::parse(version)?;
-        let bump = taken.last_number();
-        let mut next = taken.next(bump)?;
-        while self.version(&next.to_tag()).is_some() {
-            next = next.next(bump)?;
-        }
-        Some(next.to_tag())
+        next_free(|tag| self.version(tag).is_some(), version)
     }
+}
+
+/// The version after the highest of those that are `taken`, as [`History::next`].
+#[must_use]
+pub fn next<'a>(taken: impl Iterator<Item = &'a Tag> + Clone, bump: Bump) -> Option<Tag> {
+    let highest = taken.clone().filter_map(SemVer::parse).max_by(|a, b| a.cmp(b));
+    let mut next = match highest {
+        Some(highest) => highest.next(bump)?,
+        None => SemVer::first(bump),
+    };
+    while taken.clone().any(|tag| *tag == next.to_tag()) {
+        next = next.next(bump)?;
+    }
+    Some(next.to_tag())
+}
+
+/// A version to propose instead of one that is taken, as [`History::next_free`].
+#[must_use]
+pub fn next_free(is_taken: impl Fn(&Tag) -> bool, version: &Tag) -> Option<Tag> {
+    let taken = SemVer::parse(version)?;
+    let bump = taken.last_number();
+    let mut next = taken.next(bump)?;
+    while is_taken(&next.to_tag()) {
+        next = next.next(bump)?;
+    }
+    Some(next.to_tag())
 }
 
 #[cfg(test)]

@@ -14,6 +14,6 @@ mod publish;
 mod rules;
 
 pub use entry::{Entry, EntryId, MalformedEntry, Operation, Publish};
-pub use history::{History, MalformedHistory, Publication};
+pub use history::{History, MalformedHistory, Publication, next, next_free};
 pub use publish::{Draft, Outcome, PublishError, Standing, publish, read};
 pub use rules::{Proposed, Verdict, judge};

@@ -4,6 +4,7 @@ mod completions;
 mod config;
 mod export;
 mod init;
+mod login;
 mod pull;
 mod push;
 mod show;
@@ -31,6 +32,8 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Pull(arguments) => pull::run(arguments, &here()?, global.quiet),
         Command::Verify(arguments) => verify::run(arguments, &here()?, global.quiet),
         Command::Export(arguments) => export::run(arguments, &here()?, global.quiet),
+        Command::Login(arguments) => login::login(arguments, global),
+        Command::Logout(arguments) => login::logout(arguments),
         Command::Config(arguments) => Ok(config::run(arguments, &here()?)),
         Command::Completions(arguments) => Ok(completions::run(arguments)),
     }

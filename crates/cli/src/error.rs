@@ -60,6 +60,10 @@ impl Failure {
                 None => failure,
             };
         }
+        if is_damage(&error) {
+            return Self::new(Exit::Damage, error)
+                .hint("`modelkeep verify --all` lists everything that is damaged");
+        }
         let kind = io_kind(&error);
         let failure = Self::new(Exit::Failed, error);
         match kind {
@@ -92,7 +96,9 @@ fn advice(error: &modelkeep_client::Error) -> (Exit, Option<String>) {
     match error {
         Registry::Authentication { host, .. } => (
             Exit::Authentication,
-            Some(format!("`modelkeep login {host} -u USER --password-stdin`, or `docker login {host}`")),
+            Some(format!(
+                "`modelkeep login {host} -u USER --password-stdin`, or `docker login {host}`"
+            )),
         ),
         error if error.is_authentication() => (Exit::Authentication, None),
         Registry::TooLarge { .. } => (
@@ -101,6 +107,18 @@ fn advice(error: &modelkeep_client::Error) -> (Exit, Option<String>) {
         ),
         _ => (Exit::Failed, None),
     }
+}
+
+/// Whether something that is stored is not what it should be.
+fn is_damage(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(content::Error::Damaged { .. }) = error.downcast_ref() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// The kind of the I/O error at the root, if there is one.
@@ -117,11 +135,7 @@ fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
 
 impl From<content::Error> for Failure {
     fn from(error: content::Error) -> Self {
-        match error {
-            content::Error::Damaged { .. } => Self::new(Exit::Damage, error)
-                .hint("`modelkeep verify --all` lists everything that is damaged"),
-            error => Self::failed(error),
-        }
+        Self::failed(error)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use modelkeep_core::{
-    Contents, Descriptor, Document, ImageConfig, Limits, Manifest, Reference,
+    Contents, Descriptor, Document, ImageConfig, Limits, Manifest, Reference, annotation,
     content::{Error, Source},
     name::Target,
 };
@@ -28,13 +28,42 @@ pub(crate) struct Held {
     pub(crate) config: ImageConfig,
 }
 
-impl Held {
+/// What a version or a digest names, before any of it is read.
+pub(crate) struct Named {
+    pub(crate) reference: Reference,
+    pub(crate) repository: Endpoint,
+    pub(crate) history: History,
+    pub(crate) root: Descriptor,
+    pub(crate) publication: Option<Publication>,
+}
+
+impl Named {
     /// Finds what `text` names.
     pub(crate) fn find(settings: &Settings, text: &str) -> Result<Self, Failure> {
         let reference = wiring::placed(settings, settings.reference(text)?)?;
         let repository = wiring::repository(settings, reference.host.as_ref(), &reference.name)?;
         let history = repository.history()?;
         let (root, publication) = resolve(&repository, &history, &reference)?;
+        Ok(Self {
+            reference,
+            repository,
+            history,
+            root,
+            publication,
+        })
+    }
+}
+
+impl Held {
+    /// Finds what `text` names, and reads its documents.
+    pub(crate) fn find(settings: &Settings, text: &str) -> Result<Self, Failure> {
+        let Named {
+            reference,
+            repository,
+            root,
+            publication,
+            ..
+        } = Named::find(settings, text)?;
         let (manifest, config) = read_image(repository.source(), &root)?;
         Ok(Self {
             reference,
@@ -81,10 +110,36 @@ impl Held {
         self.reference.tag().map(ToString::to_string)
     }
 
+    /// Metrics: those of the history, else those that the image states.
+    pub(crate) fn metrics(&self) -> BTreeMap<String, f64> {
+        match &self.publication {
+            Some(publication) => publication.publish.metrics.clone(),
+            None => stated(self.annotations(), annotation::METRICS),
+        }
+    }
+
+    /// Parameters: those of the history, else those that the image states.
+    pub(crate) fn params(&self) -> BTreeMap<String, String> {
+        match &self.publication {
+            Some(publication) => publication.publish.params.clone(),
+            None => stated(self.annotations(), annotation::PARAMS),
+        }
+    }
+
     /// Annotations of the manifest.
     pub(crate) fn annotations(&self) -> &BTreeMap<String, String> {
         &self.manifest.annotations
     }
+}
+
+/// What an annotation holds in JSON; nothing when it is absent, or not what we write.
+pub(crate) fn stated<T: serde::de::DeserializeOwned + Default>(
+    annotations: &BTreeMap<String, String>,
+    name: &str,
+) -> T {
+    let text = annotations.get(name);
+    text.and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
 }
 
 /// What `reference` names: by the history where it has the version, else by the tag.
@@ -142,24 +197,33 @@ pub(crate) fn read_document(source: &dyn Source, descriptor: &Descriptor) -> Res
 
 /// The image that `root` is, or the one for `linux/amd64` in it, and its config.
 pub(crate) fn read_image(source: &dyn Source, root: &Descriptor) -> Result<(Manifest, ImageConfig), Error> {
-    let manifest = match read_document(source, root)? {
-        Document::Image(manifest) => manifest,
-        Document::Index(index) => {
-            let amd64 = |descriptor: &&Descriptor| {
-                let platform = descriptor.platform.as_ref();
-                platform.is_some_and(|platform| platform.os == "linux" && platform.architecture == "amd64")
-            };
-            let image = index.manifests.iter().find(amd64).or(index.manifests.first());
-            let image = image.ok_or_else(|| malformed(root, &"the index names no image"))?;
-            match read_document(source, image)? {
-                Document::Image(manifest) => manifest,
-                Document::Index(_) => return Err(malformed(root, &"the index names an index, not an image")),
-            }
-        }
-    };
-    let bytes = source.fetch(&manifest.config, Limits::default().config_bytes)?;
-    let config = serde_json::from_slice(&bytes).map_err(|error| malformed(&manifest.config, &error))?;
+    let manifest = read_manifest(source, root)?;
+    let config = read_config(source, &manifest)?;
     Ok((manifest, config))
+}
+
+/// The image that `root` is, or the one for `linux/amd64` in it.
+pub(crate) fn read_manifest(source: &dyn Source, root: &Descriptor) -> Result<Manifest, Error> {
+    let index = match read_document(source, root)? {
+        Document::Image(manifest) => return Ok(manifest),
+        Document::Index(index) => index,
+    };
+    let amd64 = |descriptor: &&Descriptor| {
+        let platform = descriptor.platform.as_ref();
+        platform.is_some_and(|platform| platform.os == "linux" && platform.architecture == "amd64")
+    };
+    let image = index.manifests.iter().find(amd64).or(index.manifests.first());
+    let image = image.ok_or_else(|| malformed(root, &"the index names no image"))?;
+    match read_document(source, image)? {
+        Document::Image(manifest) => Ok(manifest),
+        Document::Index(_) => Err(malformed(root, &"the index names an index, not an image")),
+    }
+}
+
+/// Reads the config of an image, verified.
+pub(crate) fn read_config(source: &dyn Source, manifest: &Manifest) -> Result<ImageConfig, Error> {
+    let bytes = source.fetch(&manifest.config, Limits::default().config_bytes)?;
+    serde_json::from_slice(&bytes).map_err(|error| malformed(&manifest.config, &error))
 }
 
 fn malformed(descriptor: &Descriptor, reason: &dyn ToString) -> Error {

@@ -5,7 +5,7 @@ use std::env;
 use modelkeep_client::{Access, Keychain, Registry as Remote};
 use modelkeep_core::{
     Descriptor, Digest, Host, Reference, RepoName, Tag,
-    content::{Names, Source, Target},
+    content::{self, Names, Source, Target},
     name::Target as Named,
 };
 use modelkeep_ledger::History;
@@ -63,7 +63,7 @@ impl Endpoint {
     }
 
     /// The tags that are versions.
-    pub(crate) fn versions(&self) -> Result<Vec<Tag>, Failure> {
+    pub(crate) fn versions(&self) -> Result<Vec<Tag>, content::Error> {
         let mut tags = self.names().tags()?;
         tags.retain(|tag| !tag.is_reserved());
         Ok(tags)

@@ -29,7 +29,7 @@ pub struct Card {
 /// Reads the model card among `files`; a model without one says nothing.
 ///
 /// # Errors
-/// As [`crate::pack::hash_file`].
+/// [`PackError::Changed`], [`PackError::Read`].
 pub fn read(files: &[ModelFile]) -> Result<Card, PackError> {
     let Ok(at) = files.binary_search_by(|file| file.path.as_str().cmp(PATH)) else {
         return Ok(Card::default());

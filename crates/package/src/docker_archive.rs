@@ -144,7 +144,7 @@ impl<'a> Plan<'a> {
         for (name, size) in sizes.chain([(LIST, list_size)]) {
             at = after(name, size, at);
         }
-        plan.size = at + tar::END.len() as u64;
+        plan.size = at.saturating_add(tar::END.len() as u64);
         plan
     }
 

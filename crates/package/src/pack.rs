@@ -136,27 +136,6 @@ fn refused(file: &ModelFile) -> impl FnOnce(content::Error) -> PackError {
     move |source| PackError::Write { path, source }
 }
 
-/// The digest of a file alone, for comparison with a version that exists. `on_bytes` is as in [`pack_layer`].
-///
-/// # Errors
-/// [`PackError::Changed`], [`PackError::Read`].
-pub fn hash_file(file: &ModelFile, on_bytes: &mut dyn FnMut(u64)) -> Result<Digest, PackError> {
-    let mut opened = Opened::open(file)?;
-    let mut hasher = Sha256::new();
-    let mut left = file.stamp.size;
-    let length = left.min(256 << 10);
-    let mut buffer = vec![0; usize::try_from(length).expect("at most 256 KiB")];
-    while left > 0 {
-        let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-        let came = opened.read(&mut buffer[..most])?;
-        hasher.update(&buffer[..came]);
-        left -= came as u64;
-        on_bytes(came as u64);
-    }
-    opened.finish()?;
-    Ok(Digest::from_sha256(hasher.finish()))
-}
-
 /// A file that is open for reading, and is the one that was scanned.
 pub(crate) struct Opened<'a> {
     file: File,

@@ -223,7 +223,8 @@ fn fill(
     each(workers, &missing, &|job, buffer| {
         write::write(source, job, root, buffer, on_bytes)
     })?;
-    write::sync_directories(root, &missing)?;
+    // Those of files that were there too: who wrote them may have died before it synced the names.
+    write::sync_directories(root, jobs)?;
     Ok(Unpacked {
         files: jobs.len(),
         bytes: jobs.iter().map(|job| job.file.size).sum(),

@@ -121,6 +121,13 @@ pub(crate) fn parse_digest(name: &str) -> Option<Digest> {
     format!("{algorithm}:{hex}").parse().ok()
 }
 
+/// The height whose entry has this name, if one can.
+pub(crate) fn parse_height(name: &str) -> Option<u64> {
+    let height = name.parse().ok()?;
+    // One height, one name.
+    (format!("{height:08}") == name && height > 0).then_some(height)
+}
+
 /// Tags are case sensitive and some disks are not: the name is the tag in lower case, and if that changes it, `+`
 /// and the positions of the capitals as a hexadecimal number whose bit 0 is the first letter. (A tag has 128
 /// characters at most; to mark each capital by itself could make a name longer than the 255 bytes that disks take.)

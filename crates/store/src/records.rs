@@ -10,25 +10,36 @@ use modelkeep_core::content::{Error, Result};
 use modelkeep_disk::{Outcome, Staged};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// More than any record has. A file that a broken disk made huge is not taken into memory.
-const LIMIT: u64 = 1 << 20;
+/// More than any record or entry of a history has. A file that a broken disk made huge is not taken into memory.
+pub(crate) const LIMIT: u64 = 4 << 20;
 
 /// The record at `path`, if there is one.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let Some(bytes) = bytes(path)? else {
+        return Ok(None);
+    };
+    match serde_json::from_slice(&bytes) {
+        Ok(record) => Ok(Some(record)),
+        Err(error) => Err(malformed(path, error)),
+    }
+}
+
+/// What the file at `path` holds, if there is one.
+pub(crate) fn bytes(path: &Path) -> Result<Option<Vec<u8>>> {
     let io = || Error::io(format!("read {}", path.display()));
     let mut bytes = Vec::new();
     match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         file => file
             .map_err(io())?
-            .take(LIMIT)
+            .take(LIMIT + 1)
             .read_to_end(&mut bytes)
             .map_err(io())?,
     };
-    match serde_json::from_slice(&bytes) {
-        Ok(record) => Ok(Some(record)),
-        Err(error) => Err(malformed(path, error)),
+    if bytes.len() as u64 > LIMIT {
+        return Err(malformed(path, format!("it has more than {LIMIT} bytes")));
     }
+    Ok(Some(bytes))
 }
 
 /// The JSON of a record.

@@ -1,5 +1,5 @@
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{ErrorKind, Read},
 };
 
@@ -119,6 +119,16 @@ impl Repository {
         Ok(found)
     }
 
+    /// Makes sure that the entries that were read are on the disk, so that what rests on them can be reported:
+    /// whoever added the last one may have died, or not yet come, to sync it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn sync_history(&self) -> Result<()> {
+        publish::sync_parent(&self.keys.entry(1))
+            .map_err(Error::io(format!("sync {}", self.keys.history().display())))
+    }
+
     pub(crate) fn not_found(&self, what: impl ToString) -> Error {
         Error::NotFound {
             what: what.to_string(),
@@ -129,6 +139,17 @@ impl Repository {
     /// Whether the blob is here, and the repository may read it.
     pub(crate) fn has(&self, blob: &Descriptor) -> Result<bool> {
         Ok(records::size(&self.keys.link(&blob.digest))?.is_some() && self.blobs.has(blob)?)
+    }
+
+    /// The height of the newest entry that has a file, whatever is missing before it.
+    fn highest_entry(&self) -> Result<Option<u64>> {
+        let mut highest = None;
+        for name in records::list(&self.keys.history())? {
+            let height =
+                keys::parse_height(&name).ok_or_else(|| records::foreign(self.keys.history().join(&name)))?;
+            highest = highest.max(Some(height));
+        }
+        Ok(highest)
     }
 
     /// Lets the repository read a blob whose name is on the disk already: a link is a promise.
@@ -213,14 +234,26 @@ impl Names for Repository {
 impl Journal for Repository {
     fn entries(&self, from: u64) -> Result<Vec<Vec<u8>>> {
         let mut entries = Vec::new();
-        for height in from.max(1)..=u64::MAX {
-            let path = self.keys.entry(height);
-            match fs::read(&path) {
-                Err(error) if error.kind() == ErrorKind::NotFound => break,
-                entry => entries.push(entry.map_err(Error::io(format!("read {}", path.display())))?),
+        let mut height = from.max(1);
+        loop {
+            while let Some(entry) = records::bytes(&self.keys.entry(height))? {
+                entries.push(entry);
+                height += 1;
+            }
+            // A lost entry must not make a shorter history that looks whole, and could be continued.
+            match self.highest_entry()? {
+                Some(highest) if highest >= height => {}
+                _ => return Ok(entries),
+            }
+            // It may have been added since; entries are added in order, so that this one is there then.
+            if records::size(&self.keys.entry(height))?.is_none() {
+                return Err(Error::Damaged {
+                    what: self.keys.history().display().to_string(),
+                    expected: format!("entry {height}"),
+                    found: "later ones only".to_owned(),
+                });
             }
         }
-        Ok(entries)
     }
 
     fn begin<'a>(&'a self) -> Result<Box<dyn Transaction + 'a>> {

@@ -28,6 +28,7 @@ impl<'a> Change<'a> {
         };
         // What was read before the lock may have been changed by who held it.
         let record = Record::read(&repository.keys)?.ok_or_else(gone)?;
+        repository.sync_history()?;
         Ok(Self {
             repository,
             record,
@@ -116,6 +117,9 @@ impl Transaction for Change<'_> {
         };
         if !follows {
             return Err(refuse(ErrorKind::InvalidInput));
+        }
+        if entry.len() as u64 > records::LIMIT {
+            return Err(refuse(ErrorKind::FileTooLarge));
         }
         match records::write_new(&self.repository.store.staging(), &path, entry)? {
             Outcome::Created => Ok(()),

@@ -386,22 +386,71 @@ fn broken_records_are_named() {
 }
 
 #[test]
+fn a_history_with_a_hole_is_damaged_and_cannot_be_continued() {
+    let (home, store) = home();
+    let digits = repository(&store, "digits");
+    let mut change = Journal::begin(&digits).unwrap();
+    for height in 1..=3 {
+        change.append(height, b"entry").unwrap();
+    }
+    drop(change);
+    assert_eq!(digits.entries(2).unwrap().len(), 2);
+    let entry = |height: u64| home.path().join(format!("v1/repos/digits/_history/{height:08}"));
+    for lost in [2, 1] {
+        fs::remove_file(entry(lost)).unwrap();
+        let error = digits.entries(1).unwrap_err();
+        assert!(matches!(&error, Error::Damaged { expected, .. } if *expected == format!("entry {lost}")));
+    }
+}
+
+#[test]
+fn an_entry_larger_than_any_is_not_read_into_memory() {
+    let (home, store) = home();
+    let digits = repository(&store, "digits");
+    let mut change = Journal::begin(&digits).unwrap();
+    assert!(change.append(1, &vec![b' '; (4 << 20) + 1]).is_err());
+    change.append(1, b"entry").unwrap();
+    drop(change);
+    let path = home.path().join("v1/repos/digits/_history/00000001");
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_len(1 << 40)
+        .unwrap();
+    assert!(matches!(digits.entries(1), Err(Error::Malformed { what, .. }) if what.ends_with("00000001")));
+}
+
+#[test]
 fn foreign_files_among_records_are_named() {
     let (home, store) = home();
     let digits = repository(&store, "digits");
     publish(&digits);
     let repositories = home.path().join("v1/repos");
     // File managers leave these everywhere.
-    for place in ["", "digits", "digits/_tags", "digits/_manifests"] {
+    for place in [
+        "",
+        "digits",
+        "digits/_tags",
+        "digits/_manifests",
+        "digits/_history",
+    ] {
         fs::write(repositories.join(place).join(".DS_Store"), "").unwrap();
     }
     assert!(digits.tags().is_ok() && digits.manifests().is_ok() && store.repositories().is_ok());
-    for file in ["digits/_tags/V1", "digits/_manifests/x", "Upper"] {
+    assert_eq!(digits.entries(1).unwrap().len(), 1);
+    for file in [
+        "digits/_tags/V1",
+        "digits/_manifests/x",
+        "digits/_history/2",
+        "Upper",
+    ] {
         let path = repositories.join(file);
         fs::write(&path, "").unwrap();
         let errors = [
             digits.tags().err(),
             digits.manifests().err(),
+            digits.entries(1).err(),
             store.repositories().err(),
         ];
         let errors: Vec<Error> = errors.into_iter().flatten().collect();

@@ -16,7 +16,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("server", &["core", "disk", "ledger", "store"]),
     (
         "cli",
-        &["client", "core", "disk", "ledger", "package", "server", "store", "transfer"],
+        &[
+            "client", "core", "disk", "ledger", "package", "server", "store", "transfer",
+        ],
     ),
     ("testkit", &["core"]),
     ("conformance", &[]),

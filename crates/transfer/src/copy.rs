@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use modelkeep_core::{
     Buffer, ByteRange, Descriptor, Document, Hasher, Limits, MalformedManifest,
     content::{Error, Expect, Need, Source, Target},
@@ -48,6 +50,8 @@ pub fn copy(
 ) -> Result<Copied, CopyError> {
     let mut manifests = vec![root.clone()];
     let mut blobs: Vec<Descriptor> = Vec::new();
+    // By digest: descriptors of one blob may differ in what they say about it, and an index may have thousands.
+    let mut known = HashSet::from([root.digest.clone()]);
     let mut at = 0;
     while let Some(manifest) = manifests.get(at).cloned() {
         at += 1;
@@ -61,14 +65,14 @@ pub fn copy(
             Document::Image(image) => {
                 for blob in std::iter::once(image.config).chain(image.layers) {
                     // What has URLs need not be in a registry, and is fetched by nobody here.
-                    if blob.urls.is_empty() && !blobs.contains(&blob) {
+                    if blob.urls.is_empty() && known.insert(blob.digest.clone()) {
                         blobs.push(blob);
                     }
                 }
             }
             Document::Index(index) => {
                 for child in index.manifests {
-                    if is_manifest(&child) && !manifests.contains(&child) {
+                    if is_manifest(&child) && known.insert(child.digest.clone()) {
                         manifests.push(child);
                     }
                 }

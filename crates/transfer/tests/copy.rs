@@ -67,6 +67,27 @@ fn everything_that_a_root_needs_is_copied_once() {
 }
 
 #[test]
+fn an_image_that_an_index_names_many_times_is_copied_once() {
+    let (source, target) = (Memory::default(), Memory::default());
+    let inner = index(&source);
+    let names = |n: usize| Descriptor {
+        annotations: [("n".to_owned(), n.to_string())].into(),
+        ..inner.clone()
+    };
+    let outer = Index {
+        schema_version: 2,
+        media_type: Some(media::OCI_INDEX.to_owned()),
+        artifact_type: None,
+        manifests: (0..1000).map(names).collect(),
+        subject: None,
+        annotations: Default::default(),
+    };
+    let root = source.put(media::OCI_INDEX, &to_json(&outer)).unwrap();
+    let copied = copy(&source, &target, &root, 1, &|_| {}).unwrap();
+    assert_eq!((copied.blobs, copied.reused), (7, 0));
+}
+
+#[test]
 fn a_source_that_lacks_a_blob_is_named_and_no_manifest_arrives() {
     struct Lossy<'a>(&'a Memory);
     impl Source for Lossy<'_> {

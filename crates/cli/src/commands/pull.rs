@@ -82,7 +82,10 @@ fn default_directory(held: &Held) -> PathBuf {
 
 fn failure(error: UnpackError, held: &Held) -> Failure {
     match &error {
-        UnpackError::Damaged { .. } | UnpackError::Length { .. } | UnpackError::UnknownLayer { .. } => {
+        UnpackError::Damaged { .. }
+        | UnpackError::Length { .. }
+        | UnpackError::UnknownLayer { .. }
+        | UnpackError::Place(_) => {
             let hint = format!("`modelkeep verify {}` says what else is damaged", held.reference);
             Failure::new(Exit::Damage, error).hint(hint)
         }

@@ -1,16 +1,20 @@
 //! `modelkeep push`: scan, lay out, pack, publish.
 
+mod remote;
+
 use std::{
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use modelkeep_core::{
-    Bump, ByteRange, Descriptor, Digest, Limits, Reference, RepoName, Tag,
-    content::{Expect, Need, Source, Target},
+    Bump, ByteRange, Descriptor, Digest, Host, Limits, Mutability, Reference, RepoName, Tag,
+    content::{self, Expect, Names, Need, Source, Target},
     name::Target as Named,
 };
-use modelkeep_ledger::{Draft, History, Outcome, Proposed, Publish, PublishError, Verdict, judge, publish};
+use modelkeep_ledger::{
+    Draft, History, Outcome, Proposed, Publish, PublishError, Standing, Verdict, judge, publish,
+};
 use modelkeep_package::{
     cache::Cache,
     card,
@@ -26,10 +30,11 @@ use super::workers;
 use crate::{
     args::{Global, Push, Step},
     error::{Exit, Failure},
+    held::read_manifest,
     provenance::{Provenance, now},
     report::{Answer, human, json, progress::Progress},
-    settings::Settings,
-    wiring,
+    settings::{Origin, Settings},
+    wiring::{self, Endpoint},
 };
 
 pub(super) fn run(arguments: &Push, global: &Global) -> Result<Answer, Failure> {
@@ -42,8 +47,13 @@ pub(super) fn run(arguments: &Push, global: &Global) -> Result<Answer, Failure> 
         job.warn();
     }
     let progress = Progress::begin(quiet, job.bytes(), "packed");
-    let decided = if arguments.dry_run || job.is_held() {
+    let decided = if arguments.dry_run {
         job.compare(&figures, &progress)
+    } else if job.is_held()? {
+        match job.compare(&figures, &progress) {
+            Ok(decided) if job.can_restore(&decided) => job.publish(&figures, &progress),
+            decided => decided,
+        }
     } else {
         job.publish(&figures, &progress)
     };
@@ -74,10 +84,14 @@ fn positionals(arguments: &Push) -> Result<(PathBuf, Option<String>), Failure> {
             let is_version = version
                 .parse()
                 .is_ok_and(|tag| modelkeep_core::SemVer::parse(&tag).is_some());
-            if Path::new(version).is_dir() && !is_version {
+            let path = Path::new(version);
+            if path.is_dir() && !is_version {
                 return Err(usage().hint(format!(
                     "{version} is a directory: `modelkeep push {version} VERSION`"
                 )));
+            }
+            if path.is_absolute() || version.starts_with("./") || version.starts_with("../") {
+                return Err(usage().hint(format!("there is no directory {version}")));
             }
             Ok((here(), Some(version.clone())))
         }
@@ -137,8 +151,12 @@ struct Job<'a> {
     warnings: Vec<Warning>,
     plans: Vec<LayerPlan>,
     cache: Cache,
-    repository: Option<Repository>,
+    /// `None` when the embedded store does not have the repository yet.
+    endpoint: Option<Endpoint>,
+    host: Option<Host>,
     history: History,
+    /// What the version is now.
+    standing: Option<Standing>,
 }
 
 /// What the layers came to.
@@ -166,7 +184,6 @@ impl<'a> Job<'a> {
         named: Option<&str>,
     ) -> Result<Self, Failure> {
         let reference = named.map(|text| settings.reference(text)).transpose()?;
-        wiring::embedded(settings, reference.as_ref().and_then(|r| r.host.as_ref()))?;
         if let Some(version) = reference.as_ref().map(version).transpose()? {
             check_version(settings, version)?;
         }
@@ -180,22 +197,28 @@ impl<'a> Job<'a> {
         };
         store_is_outside(settings, directory)?;
         let scan = scan::scan(directory, &ScanOptions::default()).map_err(Failure::failed)?;
-        let plans = layout(&scan.files, &image.path, &Limits::default()).map_err(Failure::failed)?;
-        let name = match &reference {
-            Some(reference) => reference.name.clone(),
-            None => settings.repository_name()?.clone(),
+        let (host, name) = match &reference {
+            Some(reference) => wiring::place(settings, reference.host.as_ref(), &reference.name)?,
+            None => wiring::place(settings, None, settings.repository_name()?)?,
         };
-        let repository = match wiring::existing(settings)? {
-            Some(store) => store.repository(&name)?,
-            None => None,
-        };
-        let history = match &repository {
-            Some(repository) => modelkeep_ledger::read(repository)?,
+        let endpoint = wiring::for_push(settings, host.as_ref(), &name)?;
+        // What the registry would refuse in the end is refused before anything is read.
+        let limits = limits(endpoint.as_ref());
+        let plans = layout(&scan.files, &image.path, &limits).map_err(Failure::failed)?;
+        let history = match &endpoint {
+            Some(endpoint) => endpoint.history()?,
             None => History::default(),
         };
         let version = match &reference {
             Some(reference) => version(reference)?.clone(),
-            None => next_version(arguments, &history)?,
+            None => next_version(arguments, endpoint.as_ref(), &history)?,
+        };
+        let standing = match &endpoint {
+            Some(Endpoint::Remote(registry)) => remote::standing(&**registry, &**registry, &version)?,
+            _ => history.version(&version).map(|publication| Standing {
+                manifest: publication.manifest().clone(),
+                root: publication.publish.root.clone(),
+            }),
         };
         Ok(Self {
             arguments,
@@ -208,13 +231,34 @@ impl<'a> Job<'a> {
             warnings: scan.warnings,
             plans,
             cache: Cache::open(cache_path(settings, directory)),
-            repository,
+            endpoint,
+            host,
             history,
+            standing,
         })
     }
 
     fn reference(&self) -> String {
-        format!("{}:{}", self.name, self.version)
+        match &self.host {
+            Some(host) => format!("{host}/{}:{}", self.name, self.version),
+            None => format!("{}:{}", self.name, self.version),
+        }
+    }
+
+    /// The repository in the embedded store, if that is where it is.
+    fn stored(&self) -> Option<&Repository> {
+        match &self.endpoint {
+            Some(Endpoint::Store(repository)) => Some(repository),
+            _ => None,
+        }
+    }
+
+    /// Which versions may move.
+    fn mutability(&self) -> &Mutability {
+        match self.stored() {
+            Some(repository) => repository.mutability(),
+            None => &self.settings.mutability.value,
+        }
     }
 
     fn bytes(&self) -> u64 {
@@ -227,7 +271,7 @@ impl<'a> Job<'a> {
                 Warning::Collision(paths) => {
                     let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
                     format!(
-                        "{} are one file on disks that do not tell case apart",
+                        "{} are one file on disks that do not tell case, or ways to write an accent, apart",
                         paths.join(" and ")
                     )
                 }
@@ -235,49 +279,88 @@ impl<'a> Job<'a> {
             };
             human::line(&format!("warning: {}", human::clean(&text)));
         }
+        let said = &self.settings.mutability;
+        if let (Some(repository), Origin::File(path)) = (self.stored(), &said.origin)
+            && *repository.mutability() != said.value
+        {
+            human::line(&format!(
+                "warning: {} was made as {}, and stays so whatever {} says now",
+                self.name,
+                repository.mutability().as_str(),
+                path.display()
+            ));
+        }
     }
 
     /// Whether the version exists and may not move, so that nothing can come of this push but success or refusal.
-    fn is_held(&self) -> bool {
-        let held = |repository: &Repository| repository.mutability().holds(&self.version);
-        self.history.version(&self.version).is_some() && self.repository.as_ref().is_some_and(held)
+    /// A version whose tag does not say what the history says is not: its publisher died before the tag, and
+    /// publishing finishes that.
+    fn is_held(&self) -> Result<bool, Failure> {
+        let Some(standing) = &self.standing else {
+            return Ok(false);
+        };
+        let tag = match self.stored() {
+            Some(repository) => repository.resolve(&self.version)?,
+            // There, what stands was found by its tag.
+            None => Some(standing.manifest.clone()),
+        };
+        Ok(self.mutability().holds(&self.version)
+            && tag.is_some_and(|tag| tag.digest == standing.manifest.digest))
+    }
+
+    /// Whether the end has lost a layer of the version that stands, and here is what it was made of.
+    fn can_restore(&self, decided: &Decided) -> bool {
+        let (Some(standing), Some(endpoint)) = (&self.standing, &self.endpoint) else {
+            return false;
+        };
+        let digests = |layers: &[Descriptor]| {
+            layers
+                .iter()
+                .map(|layer| layer.digest.clone())
+                .collect::<Vec<_>>()
+        };
+        decided.packed.reused.contains(&false)
+            && read_manifest(endpoint.source(), &standing.manifest)
+                .is_ok_and(|manifest| digests(&manifest.layers) == digests(&decided.packed.layers))
     }
 
     /// Reads what must be read to know the content, stores nothing, and judges it.
     fn compare(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
         let packed = self.pack(None, progress)?;
-        let contents = self.contents(&packed)?;
+        let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
-        let mutability = match &self.repository {
-            Some(repository) => repository.mutability(),
-            None => &self.settings.mutability.value,
-        };
-        let standing = self.history.version(&self.version);
+        let standing = self.standing.as_ref();
         // The manifest needs git and the clock of the commit; where the content decides, they are not asked.
-        let same_root = standing.is_some_and(|p| p.publish.root.as_ref() == Some(&root));
+        let same_root = standing.is_some_and(|standing| standing.root.as_ref() == Some(&root));
         let digest = match standing {
-            Some(standing) if same_root => standing.manifest().digest.clone(),
-            _ => self.image(contents, &packed, figures)?.0.top().digest.clone(),
+            Some(standing) if same_root => standing.manifest.digest.clone(),
+            _ => {
+                let (said, _) = self.said(figures)?;
+                self.image(contents, &packed.layers, &said)?.top().digest.clone()
+            }
         };
         let verdict = judge(
-            mutability,
+            self.mutability(),
             &self.version,
-            standing.map(|p| Proposed {
-                manifest: &p.manifest().digest,
-                root: p.publish.root.as_ref(),
+            standing.map(|standing| Proposed {
+                manifest: &standing.manifest.digest,
+                root: standing.root.as_ref(),
             }),
             Proposed {
                 manifest: &digest,
                 root: Some(&root),
             },
         );
+        if let (Verdict::Same, Some(repository)) = (verdict, self.stored()) {
+            repository.sync_history()?;
+        }
         let outcome = match (verdict, standing) {
             (Verdict::Taken, Some(standing)) if !self.arguments.dry_run => {
                 return Err(PublishError::Taken {
                     version: self.version.clone(),
-                    standing: standing.manifest().digest.clone(),
+                    standing: standing.manifest.digest.clone(),
                     refused: digest,
-                    next_free: self.history.next_free(&self.version),
+                    next_free: self.next_free()?,
                 }
                 .into());
             }
@@ -295,19 +378,28 @@ impl<'a> Job<'a> {
 
     /// Stores the layers and publishes the version.
     fn publish(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
+        match &self.endpoint {
+            Some(Endpoint::Remote(registry)) => self.publish_remote(registry, figures, progress),
+            _ => self.publish_stored(figures, progress),
+        }
+    }
+
+    fn publish_stored(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
+        let (said, author) = self.said(figures)?;
+        self.check_image(&said)?;
         let store = Store::create(&self.settings.store.value)?;
         let (repository, _) = store.create_repository(&self.name, &self.settings.mutability.value, &now())?;
         let packed = self.pack(Some(&repository), progress)?;
-        let contents = self.contents(&packed)?;
+        let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
-        let (image, provenance) = self.image(contents, &packed, figures)?;
+        let image = self.image(contents, &packed.layers, &said)?;
         for blob in image.configs.iter().chain(&image.manifests).chain(&image.index) {
             repository.put(&blob.descriptor.media_type, &blob.bytes)?;
         }
         let draft = Draft {
             version: self.version.clone(),
             time: now(),
-            author: provenance.author,
+            author,
             children: match &image.index {
                 Some(_) => image
                     .manifests
@@ -319,7 +411,7 @@ impl<'a> Job<'a> {
             publish: Publish {
                 manifest: image.top().clone(),
                 root: Some(root),
-                message: self.arguments.message.clone(),
+                message: self.message(),
                 metrics: figures.metrics.clone(),
                 params: figures.params.clone(),
             },
@@ -338,7 +430,7 @@ impl<'a> Job<'a> {
 
     /// Reads the files into layers, in parallel, and into `target` if there is one. Layers whose files are as they
     /// were are not read.
-    fn pack(&self, target: Option<&Repository>, progress: &Progress) -> Result<Packed, Failure> {
+    fn pack(&self, target: Option<&dyn Target>, progress: &Progress) -> Result<Packed, Failure> {
         struct Layer {
             descriptor: Descriptor,
             files: Vec<Digest>,
@@ -406,14 +498,13 @@ impl<'a> Job<'a> {
     }
 
     /// Whether a layer need not be stored again. A comparison, which stores nothing, looks whether it could be read.
-    fn is_reused(&self, target: Option<&Repository>, read: bool, layer: &Descriptor) -> bool {
+    fn is_reused(&self, target: Option<&dyn Target>, read: bool, layer: &Descriptor) -> bool {
         let nothing = ByteRange { offset: 0, length: 0 };
-        match target {
-            Some(_) => !read,
-            None => self
-                .repository
-                .as_ref()
-                .is_some_and(|held| held.open(layer, nothing).is_ok()),
+        match (target, &self.endpoint) {
+            (Some(_), _) => !read,
+            (None, Some(Endpoint::Store(held))) => held.open(layer, nothing).is_ok(),
+            (None, Some(Endpoint::Remote(held))) => held.need(layer).is_ok_and(|need| need == Need::Nothing),
+            (None, None) => false,
         }
     }
 
@@ -434,7 +525,7 @@ impl<'a> Job<'a> {
 
     fn remember(&self, plan: &LayerPlan, files: &[Digest], layer: &Digest, begun: SystemTime) {
         // The cache lies in the store's directory, which a dry run does not make.
-        if self.arguments.dry_run && self.repository.is_none() {
+        if self.arguments.dry_run && !self.settings.store.value.exists() {
             return;
         }
         for (member, digest) in plan.members().iter().zip(files) {
@@ -446,46 +537,76 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn contents(&self, packed: &Packed) -> Result<modelkeep_core::Contents, Failure> {
-        let layers: Vec<Digest> = packed.layers.iter().map(|layer| layer.digest.clone()).collect();
-        image::contents(&self.files, &packed.digests, &self.plans, &layers).map_err(Failure::failed)
+    fn contents(&self, files: &[Digest], layers: &[Descriptor]) -> Result<modelkeep_core::Contents, Failure> {
+        let layers: Vec<Digest> = layers.iter().map(|layer| layer.digest.clone()).collect();
+        image::contents(&self.files, files, &self.plans, &layers).map_err(Failure::failed)
+    }
+
+    /// The message, unless it says nothing.
+    fn message(&self) -> Option<String> {
+        self.arguments
+            .message
+            .clone()
+            .filter(|message| !message.is_empty())
+    }
+
+    /// What is said about the version, and who publishes it.
+    fn said(&self, figures: &Figures) -> Result<(Said, String), Failure> {
+        let provenance = Provenance::find(&self.directory)?;
+        let card = card::read(&self.files).map_err(Failure::failed)?;
+        let said = Said {
+            version: self.version.to_string(),
+            created: provenance.created,
+            revision: provenance.revision,
+            source: provenance.source,
+            title: card.title,
+            licenses: card.license,
+            message: self.message(),
+            metrics: figures.metrics.clone(),
+            params: figures.params.clone(),
+        };
+        Ok((said, provenance.author))
+    }
+
+    /// Refuses what makes no image before anything is stored. Digests are all of one length, so that the image has
+    /// its size before any file is read.
+    fn check_image(&self, said: &Said) -> Result<(), Failure> {
+        let unread = Digest::of(b"");
+        let layers: Vec<Descriptor> = self
+            .plans
+            .iter()
+            .map(|plan| image::layer_descriptor(&self.files, plan, &unread))
+            .collect();
+        let contents = self.contents(&vec![unread; self.files.len()], &layers)?;
+        self.image(contents, &layers, said).map(drop)
     }
 
     fn image(
         &self,
         contents: modelkeep_core::Contents,
-        packed: &Packed,
-        figures: &Figures,
-    ) -> Result<(Image, Provenance), Failure> {
-        let provenance = Provenance::find(&self.directory)?;
-        let card = card::read(&self.files).map_err(Failure::failed)?;
-        let said = Said {
-            version: self.version.to_string(),
-            created: provenance.created.clone(),
-            revision: provenance.revision.clone(),
-            source: provenance.source.clone(),
-            title: card.title,
-            licenses: card.license,
-            message: self.arguments.message.clone(),
-            metrics: figures.metrics.clone(),
-            params: figures.params.clone(),
-        };
+        layers: &[Descriptor],
+        said: &Said,
+    ) -> Result<Image, Failure> {
         let platforms = if self.arguments.index {
             Platforms::Index
         } else {
             Platforms::Single
         };
-        let limits = Limits::default();
-        let image = image::build(contents, &packed.layers, &self.image, &said, platforms, &limits).map_err(
-            |error| match error {
-                image::ImageError::ReservedLabel(_) => Failure::new(Exit::Usage, error),
-                image::ImageError::ConfigTooLarge { .. } => {
-                    Failure::failed(error).hint("put the many small files into an archive of their own")
-                }
-                error => Failure::failed(error),
-            },
-        )?;
-        Ok((image, provenance))
+        image::build(
+            contents,
+            layers,
+            &self.image,
+            said,
+            platforms,
+            &limits(self.endpoint.as_ref()),
+        )
+        .map_err(|error| match error {
+            image::ImageError::ReservedLabel(_) => Failure::new(Exit::Usage, error),
+            image::ImageError::ConfigTooLarge { .. } => {
+                Failure::failed(error).hint("put the many small files into an archive of their own")
+            }
+            error => Failure::failed(error),
+        })
     }
 
     fn report(&self, decided: &Decided) -> json::Push {
@@ -496,6 +617,10 @@ impl<'a> Job<'a> {
             digest: decided.digest.clone(),
             content_root: decided.root.clone(),
             outcome: decided.outcome,
+            enforcement: match self.host {
+                Some(_) => "client",
+                None => "store",
+            },
             files: self.files.len() as u64,
             bytes: self.bytes(),
             bytes_read: packed.bytes_read,
@@ -536,16 +661,30 @@ fn check_version(settings: &Settings, version: &Tag) -> Result<(), Failure> {
     Ok(())
 }
 
-fn next_version(arguments: &Push, history: &History) -> Result<Tag, Failure> {
+fn next_version(arguments: &Push, endpoint: Option<&Endpoint>, history: &History) -> Result<Tag, Failure> {
     let bump = match arguments.next {
         Some(Step::Patch) => Bump::Patch,
         Some(Step::Minor) => Bump::Minor,
         Some(Step::Major) => Bump::Major,
         None => return Err(Failure::usage("push needs a VERSION or --next STEP")),
     };
-    history
-        .next(bump)
-        .ok_or_else(|| Failure::usage("there is no number after the highest version: name one"))
+    let next = match endpoint {
+        Some(endpoint @ Endpoint::Remote(_)) => {
+            let taken = match endpoint.versions() {
+                // The first version makes the repository.
+                Err(content::Error::NotFound { .. }) => Vec::new(),
+                taken => taken?,
+            };
+            modelkeep_ledger::next(taken.iter(), bump)
+        }
+        _ => history.next(bump),
+    };
+    next.ok_or_else(|| Failure::usage("there is no number after the highest version: name one"))
+}
+
+/// What the end takes.
+fn limits(endpoint: Option<&Endpoint>) -> Limits {
+    endpoint.map_or_else(Limits::default, |endpoint| endpoint.target().limits())
 }
 
 /// One cache for each model directory, in the store's own directory.

@@ -1,70 +1,83 @@
 //! `modelkeep verify`
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashSet},
+    io,
+};
 
 use modelkeep_core::{
-    Contents, Descriptor, Digest, Document, Reference,
-    content::{Error, Names},
+    ByteRange, Contents, Descriptor, Digest, Document, Hasher, Manifest, Reference, RepoName, Tag,
+    annotation,
+    content::{Error, Names, Source},
 };
-use modelkeep_ledger::{History, Publication, PublishError};
+use modelkeep_ledger::{History, Publication};
 use modelkeep_store::{Repository, Store};
 use modelkeep_transfer::in_parallel;
 
 use super::workers;
 use crate::{
     args::Verify,
-    error::{Exit, Failure},
-    held::{self, Held, read_document},
+    error::{Exit, Failure, registry},
+    held::{self, read_document},
     report::{Answer, human, json, progress::Progress},
     settings::Settings,
-    wiring,
+    wiring::{self, Endpoint},
 };
 
 /// What is to be read, and what was found without reading blobs.
 #[derive(Default)]
 struct Findings {
-    blobs: BTreeMap<Digest, u64>,
+    blobs: BTreeMap<Digest, Descriptor>,
+    /// Manifests that have been looked at in the repository at hand.
+    images: HashSet<Digest>,
     problems: Vec<String>,
+    /// Problems that say nothing of what is kept: a registry did not answer.
+    unreachable: usize,
     repositories: u64,
     versions: u64,
 }
 
 pub(super) fn run(arguments: &Verify, settings: &Settings, quiet: bool) -> Result<Answer, Failure> {
     let mut findings = Findings::default();
-    let store = match &arguments.version {
+    let endpoint = match &arguments.version {
         Some(text) => {
-            let held = Held::find(settings, text)?;
+            let held::Named {
+                reference,
+                repository,
+                history,
+                root,
+                publication,
+            } = held::Named::find(settings, text)?;
             findings.versions = 1;
-            let what = held.reference.to_string();
-            findings.image(&held.repository, &held.root, &what);
-            if let Some(publication) = &held.publication {
-                let history = modelkeep_ledger::read(&held.repository)?;
-                findings.tag(&held.repository, &held.reference, &history, publication);
+            let source = repository.source();
+            findings.image(source, &root, publication.as_ref(), &reference.to_string());
+            if let Some(publication) = &publication {
+                findings.tag(repository.names(), &reference, &history, publication);
             }
-            open(settings)?
+            Some(repository)
         }
         None if arguments.all => {
-            wiring::embedded(settings, None)?;
-            let store = open(settings)?;
-            for name in store.repositories()? {
-                if let Some(repository) = store.repository(&name)? {
-                    findings.repository(&repository);
-                }
-            }
-            for blob in store.blobs()? {
-                let (digest, size) = blob?;
-                findings.blobs.entry(digest).or_insert(size);
-            }
-            store
+            findings.store(&open(settings)?);
+            None
         }
         None => {
-            let repository = wiring::repository(settings, None, settings.repository_name()?)?;
-            findings.repository(&repository);
-            open(settings)?
+            let (host, name) = wiring::place(settings, None, settings.repository_name()?)?;
+            let repository = wiring::repository(settings, host.as_ref(), &name)?;
+            match &repository {
+                Endpoint::Store(repository) => findings.repository(repository),
+                Endpoint::Remote(_) => findings.versions_of(&repository, &name)?,
+            }
+            Some(repository)
         }
     };
-    let report = findings.read(&store, quiet || arguments.json.json)?;
-    let exit = if report.ok { Exit::Done } else { Exit::Damage };
+    let quiet = quiet || arguments.json.json;
+    let (report, exit) = match endpoint {
+        Some(Endpoint::Remote(registry)) => findings.read(&|blob| read_whole(&*registry, blob), quiet)?,
+        _ => {
+            let store = open(settings)?;
+            findings.read(&|blob| store.check(&blob.digest), quiet)?
+        }
+    };
     let answer = if arguments.json.json {
         json::answer(&report)
     } else {
@@ -77,16 +90,73 @@ fn open(settings: &Settings) -> Result<Store, Failure> {
     Ok(Store::open(&settings.store.value)?)
 }
 
+/// Reads a blob to its end, and gives its size if it is what its digest says.
+fn read_whole(source: &dyn Source, blob: &Descriptor) -> Result<u64, Error> {
+    let what = blob.digest.to_string();
+    let range = ByteRange {
+        offset: 0,
+        length: blob.size,
+    };
+    let mut reader = source.open(blob, range)?;
+    let mut hasher = Hasher::new(blob.digest.algorithm());
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(came) => hasher.update(&buffer[..came]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::io(format!("read {what}"))(error)),
+        }
+    }
+    let found = hasher.finish();
+    if *found.digest() != blob.digest {
+        return Err(Error::damaged(what, &blob.digest, found.digest()));
+    }
+    Ok(found.size())
+}
+
 impl Findings {
+    /// All repositories and all blobs. What is wrong with one does not keep the others from being looked at.
+    fn store(&mut self, store: &Store) {
+        let names = store.repositories().unwrap_or_else(|error| {
+            self.problem("repositories", &error);
+            Vec::new()
+        });
+        for name in names {
+            match store.repository(&name) {
+                Ok(Some(repository)) => self.repository(&repository),
+                Ok(None) => {}
+                Err(error) => self.problem(name.as_str(), &error),
+            }
+        }
+        match store.blobs() {
+            Ok(blobs) => {
+                for blob in blobs {
+                    match blob {
+                        Ok((digest, size)) => {
+                            let blob = Descriptor::plain("", digest.clone(), size);
+                            self.blobs.entry(digest).or_insert(blob);
+                        }
+                        Err(error) => self.problem("blobs", &error),
+                    }
+                }
+            }
+            Err(error) => self.problem("blobs", &error),
+        }
+    }
+
     /// Everything that the names and the history of a repository reach.
     fn repository(&mut self, repository: &Repository) {
         self.repositories += 1;
+        // What one repository may read, another may not.
+        self.images.clear();
         let name = repository.name();
-        let history = match modelkeep_ledger::read(repository) {
-            Ok(history) => history,
-            Err(PublishError::Content(error)) => return self.problem(&format!("history of {name}"), &error),
-            Err(error) => return self.problem(&format!("history of {name}"), &error),
-        };
+        // Before the history, which has the entry of each of them by then, whoever publishes meanwhile.
+        let tags = repository.tags();
+        let history = modelkeep_ledger::read(repository).unwrap_or_else(|error| {
+            self.problem(&format!("history of {name}"), &error);
+            History::default()
+        });
         for publication in history.newest_first() {
             self.versions += 1;
             let reference = Reference {
@@ -94,48 +164,115 @@ impl Findings {
                 name: name.clone(),
                 target: modelkeep_core::name::Target::Tag(publication.version.clone()),
             };
-            self.image(repository, publication.manifest(), &reference.to_string());
+            let what = reference.to_string();
+            self.image(repository, publication.manifest(), Some(publication), &what);
             self.tag(repository, &reference, &history, publication);
+        }
+        match tags {
+            Ok(tags) => {
+                for tag in tags.iter().filter(|tag| history.version(tag).is_none()) {
+                    let what = format!("{name}:{tag}");
+                    match repository.resolve(tag) {
+                        Ok(Some(manifest)) => {
+                            self.image(repository, &manifest, None, &what);
+                            self.lost(repository, &manifest, tag, &what);
+                        }
+                        Ok(None) => {}
+                        Err(error) => self.problem(&what, &error),
+                    }
+                }
+            }
+            Err(error) => self.problem(&format!("tags of {name}"), &error),
         }
         match repository.manifests() {
             Ok(manifests) => {
                 for manifest in manifests {
-                    self.image(repository, &manifest, &format!("{name}@{}", manifest.digest));
+                    self.image(
+                        repository,
+                        &manifest,
+                        None,
+                        &format!("{name}@{}", manifest.digest),
+                    );
                 }
             }
             Err(error) => self.problem(&format!("manifests of {name}"), &error),
         }
     }
 
-    /// A manifest or index and all that it needs.
-    fn image(&mut self, repository: &Repository, root: &Descriptor, what: &str) {
-        if self.blobs.insert(root.digest.clone(), root.size).is_some() {
-            return;
+    /// All versions of a registry that keeps no history.
+    fn versions_of(&mut self, repository: &Endpoint, name: &RepoName) -> Result<(), Failure> {
+        self.repositories += 1;
+        for tag in repository.versions()? {
+            let what = format!("{name}:{tag}");
+            match repository.names().resolve(&tag) {
+                Ok(Some(manifest)) => {
+                    self.versions += 1;
+                    self.image(repository.source(), &manifest, None, &what);
+                }
+                Ok(None) => {}
+                Err(error) => self.problem(&what, &error),
+            }
         }
-        match read_document(repository, root) {
-            Ok(Document::Image(manifest)) => {
-                for blob in manifest.layers.iter().chain([&manifest.config]) {
-                    self.blobs.insert(blob.digest.clone(), blob.size);
-                }
-                self.contents(repository, root, what);
+        Ok(())
+    }
+
+    /// A manifest or index and all that it needs.
+    fn image(
+        &mut self,
+        repository: &dyn Source,
+        root: &Descriptor,
+        publication: Option<&Publication>,
+        what: &str,
+    ) {
+        let mut left = vec![root.clone()];
+        while let Some(manifest) = left.pop() {
+            if !self.images.insert(manifest.digest.clone()) {
+                continue;
             }
-            Ok(Document::Index(index)) => {
-                for child in &index.manifests {
-                    self.image(repository, child, what);
+            self.blobs.insert(manifest.digest.clone(), manifest.clone());
+            match read_document(repository, &manifest) {
+                Ok(Document::Image(image)) => {
+                    for blob in image.layers.iter().chain([&image.config]) {
+                        self.blob(repository, blob, what);
+                    }
+                    self.contents(repository, &image, publication, what);
                 }
+                Ok(Document::Index(index)) => left.extend(index.manifests),
+                Err(error) => self.problem(what, &error),
             }
-            Err(error) => self.problem(what, &error),
         }
     }
 
-    /// The contents list must be whole, and about layers that the image has.
-    fn contents(&mut self, repository: &Repository, root: &Descriptor, what: &str) {
-        let (manifest, config) = match held::read_image(repository, root) {
-            Ok(image) => image,
-            // Damage of the config shows when its blob is read.
+    /// A blob of an image, which the repository must be able to read.
+    fn blob(&mut self, repository: &dyn Source, blob: &Descriptor, what: &str) {
+        // What has URLs need not be here.
+        if !blob.urls.is_empty() {
+            return;
+        }
+        self.blobs.insert(blob.digest.clone(), blob.clone());
+        let nothing = ByteRange { offset: 0, length: 0 };
+        // Other damage shows when all of it is read.
+        if let Err(error @ Error::NotFound { .. }) = repository.open(blob, nothing) {
+            self.problem(what, &error);
+        }
+    }
+
+    /// The contents list must be whole, about layers that the image has, and the one that the history speaks of.
+    fn contents(
+        &mut self,
+        repository: &dyn Source,
+        manifest: &Manifest,
+        publication: Option<&Publication>,
+        what: &str,
+    ) {
+        // Damage of the config shows when its blob is read.
+        let labels = match held::read_config(repository, manifest) {
+            Ok(config) => config.config.labels.unwrap_or_default(),
+            Err(Error::Malformed { what: blob, reason }) => {
+                return self.problem(what, &Error::Malformed { what: blob, reason });
+            }
             Err(_) => return,
         };
-        let labels = config.config.labels.unwrap_or_default();
         let Some(list) = labels.get(Contents::LABEL) else {
             return;
         };
@@ -151,6 +288,13 @@ impl Findings {
                             .push(format!("{what}: {} lies in no layer of the image", file.path));
                     }
                 }
+                let stated = publication.and_then(|publication| publication.publish.root.as_ref());
+                let root = contents.root();
+                if let Some(stated) = stated.filter(|stated| **stated != root) {
+                    self.problems.push(format!(
+                        "{what}: the history says the content root {stated}, the image has {root}"
+                    ));
+                }
             }
             Err(error) => self.problem(what, &error),
         }
@@ -158,7 +302,7 @@ impl Findings {
 
     /// The tag must say what the history says. The newest one may be missing: its publisher died before it, or is
     /// about to write it, and the next one finishes that.
-    fn tag(&mut self, repository: &Repository, reference: &Reference, history: &History, is: &Publication) {
+    fn tag(&mut self, repository: &dyn Names, reference: &Reference, history: &History, is: &Publication) {
         let Some(tag) = reference.tag() else { return };
         let expected = &is.manifest().digest;
         match repository.resolve(tag) {
@@ -177,7 +321,24 @@ impl Findings {
         }
     }
 
+    /// A tag outside the history must not point at what was published as a version of that name: an entry is there
+    /// before its tag, so the newest ones have been taken away.
+    fn lost(&mut self, repository: &Repository, manifest: &Descriptor, tag: &Tag, what: &str) {
+        let Ok(image) = held::read_manifest(repository, manifest) else {
+            return;
+        };
+        let version = image.annotations.get(annotation::VERSION);
+        if image.annotations.contains_key(annotation::ROOT) && version.is_some_and(|v| v == tag.as_str()) {
+            self.problems.push(format!(
+                "{what}: it was published, and the history does not have it"
+            ));
+        }
+    }
+
     fn problem(&mut self, what: &str, error: &(dyn std::error::Error + 'static)) {
+        if registry(error).is_some() {
+            self.unreachable += 1;
+        }
         let mut text = format!("{what}: {error}");
         let mut source = error.source();
         while let Some(error) = source {
@@ -188,31 +349,33 @@ impl Findings {
     }
 
     /// Reads and hashes every blob.
-    fn read(mut self, store: &Store, quiet: bool) -> Result<json::Verify, Failure> {
-        let blobs: Vec<(Digest, u64)> = std::mem::take(&mut self.blobs).into_iter().collect();
-        let total = blobs
-            .iter()
-            .fold(0u64, |sum, (_, size)| sum.saturating_add(*size));
+    fn read(
+        mut self,
+        check: &(dyn Fn(&Descriptor) -> Result<u64, Error> + Sync),
+        quiet: bool,
+    ) -> Result<(json::Verify, Exit), Failure> {
+        let blobs: Vec<Descriptor> = std::mem::take(&mut self.blobs).into_values().collect();
+        let total = blobs.iter().fold(0u64, |sum, blob| sum.saturating_add(blob.size));
         let progress = Progress::begin(quiet, total, "read");
-        let checked = in_parallel(&blobs, workers(), |(digest, size)| {
-            let result = store.check(digest);
-            progress.add(*size);
+        let checked = in_parallel(&blobs, workers(), |blob| {
+            let result = check(blob);
+            progress.add(blob.size);
             match result {
-                Ok(found) if found == *size => Ok(Ok(found)),
+                Ok(found) if found == blob.size => Ok(Ok(found)),
                 Ok(found) => Ok(Err(Error::damaged(
-                    digest.to_string(),
-                    digest,
-                    format!("{found} bytes, not {size}"),
+                    blob.digest.to_string(),
+                    &blob.digest,
+                    format!("{found} bytes, not {}", blob.size),
                 ))),
                 // What cannot be read is damage too: the others are still to be looked at.
                 Err(error) => Ok::<_, Failure>(Err(error)),
             }
         })?;
         let mut bytes = 0;
-        for (result, (digest, _)) in checked.into_iter().zip(&blobs) {
+        for (result, blob) in checked.into_iter().zip(&blobs) {
             match result {
                 Ok(size) => bytes += size,
-                Err(error) => self.problem(&digest.to_string(), &error),
+                Err(error) => self.problem(&blob.digest.to_string(), &error),
             }
         }
         let checked = json::Checked {
@@ -226,14 +389,20 @@ impl Findings {
             human::bytes(bytes),
             human::count(checked.blobs, "blob")
         ));
+        let exit = match self.problems.len() {
+            0 => Exit::Done,
+            problems if problems > self.unreachable => Exit::Damage,
+            _ => Exit::Failed,
+        };
         // A damaged manifest is found when it is parsed and again when it is hashed.
         self.problems.sort();
         self.problems.dedup();
-        Ok(json::Verify {
+        let report = json::Verify {
             ok: self.problems.is_empty(),
             checked,
             problems: self.problems,
-        })
+        };
+        Ok((report, exit))
     }
 }
 

@@ -25,6 +25,7 @@ fn directories_that_are_no_models_are_refused() {
     refused(&home, &["push", "digits", "1.0"], 1, "no file");
     home.write("file", "x");
     refused(&home, &["push", "file", "digits:1.0"], 1, "file");
+    refused(&home, &["push", "./missing"], 2, "needs a VERSION");
 }
 
 #[test]
@@ -205,4 +206,28 @@ fn a_failed_command_prints_nothing_on_stdout() {
         assert_ne!(run.code, 0);
         assert_eq!(run.stdout, "");
     }
+}
+
+#[test]
+fn what_makes_no_image_is_refused_before_anything_is_stored() {
+    let home = Home::new();
+    home.model("digits");
+    home.write(
+        "digits/modelkeep.toml",
+        "[image]\nlabels = { \"dev.modelkeep.x\" = \"\" }\n",
+    );
+    refused(&home, &["push", "digits", "1.0"], 2, "dev.modelkeep.x");
+    let long = format!("[image]\nlabels = {{ x = \"{}\" }}\n", "y".repeat(5 << 20));
+    home.write("digits/modelkeep.toml", long);
+    refused(
+        &home,
+        &["push", "digits", "1.0"],
+        1,
+        "most that is read everywhere",
+    );
+    home.write("digits/modelkeep.toml", "");
+    let mut push = home.command(&["push", "digits", "1.0"]);
+    let run: crate::harness::Run = push.env("SOURCE_DATE_EPOCH", "now").output().unwrap().into();
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert!(!home.store().exists());
 }

@@ -263,6 +263,100 @@ fn damage_is_found_and_named() {
 }
 
 #[test]
+fn an_empty_message_is_none() {
+    let home = Home::new();
+    home.write("m/w", "a");
+    home.ok(&["push", "m", "m:1.0", "--message", ""]);
+    assert!(home.json(&["versions", "m"])["versions"][0]["message"].is_null());
+}
+
+#[test]
+fn verify_names_what_is_wrong_and_looks_on() {
+    use std::path::PathBuf;
+    type Harm = fn(PathBuf);
+    let home = Home::new();
+    home.write("a/w", "a");
+    home.write("b/w", "b");
+    let cases: [(&str, &str, Harm); 7] = [
+        ("_repository", "a", |path| fs::write(path, "{").unwrap()),
+        ("_history/00000002", "a:1.1: it was published", |path| {
+            fs::remove_file(path).unwrap();
+        }),
+        ("_history/00000001", "history of a", |path| {
+            fs::remove_file(path).unwrap()
+        }),
+        ("_blobs", "is not in the repository a", |path| {
+            for link in fs::read_dir(path).unwrap() {
+                fs::remove_file(link.unwrap().path()).unwrap();
+            }
+        }),
+        ("_tags/zz", "zz cannot be read", |path| {
+            fs::write(path, "{").unwrap()
+        }),
+        ("_history/zz", "zz cannot be read", |path| {
+            fs::write(path, "").unwrap()
+        }),
+        ("../x y", "x y cannot be read", |path| {
+            fs::write(path, "").unwrap()
+        }),
+    ];
+    for (file, text, harm) in cases {
+        home.ok(&["push", "a", "a:1.0"]);
+        home.ok(&["push", "b", "a:1.1"]);
+        home.ok(&["push", "b", "b:1.0"]);
+        home.ok(&["verify", "--all"]);
+        harm(home.store().join("v1/repos/a").join(file));
+        let run = home.run(&["verify", "--all"]);
+        assert_eq!(run.code, 5, "{file}: {}{}", run.stdout, run.stderr);
+        assert!(run.stdout.contains(text), "{file}: {}", run.stdout);
+        fs::remove_dir_all(home.store()).unwrap();
+    }
+}
+
+#[test]
+fn a_manifest_that_is_gone_is_damage_for_every_command() {
+    let home = Home::new();
+    home.write("m/w", "a");
+    let pushed = home.json(&["push", "m", "m:1.0"]);
+    let hex = pushed["digest"]
+        .as_str()
+        .unwrap()
+        .strip_prefix("sha256:")
+        .unwrap()
+        .to_owned();
+    fs::remove_file(home.store().join("v1/blobs/sha256").join(&hex[..2]).join(&hex)).unwrap();
+    assert_eq!(home.run(&["verify", "m:1.0"]).code, 5);
+    for command in [
+        &["show", "m:1.0"][..],
+        &["pull", "m:1.0"],
+        &["export", "m:1.0", "--oci", "o"],
+    ] {
+        home.refused(command, 5, "damaged");
+    }
+}
+
+#[test]
+fn a_layer_that_is_torn_is_damage_for_every_command() {
+    let home = Home::new();
+    home.write("m/w", "a");
+    home.ok(&["push", "m", "m:1.0"]);
+    let shown = home.json(&["show", "m:1.0"]);
+    let digest = shown["layers"][0]["digest"].as_str().unwrap().to_owned();
+    let hex = digest.strip_prefix("sha256:").unwrap();
+    let layer = home.store().join("v1/blobs/sha256").join(&hex[..2]).join(hex);
+    fs::remove_file(&layer).unwrap();
+    fs::write(&layer, "torn").unwrap();
+    assert_eq!(home.run(&["verify", "m:1.0"]).code, 5);
+    for command in [
+        &["pull", "m:1.0"][..],
+        &["export", "m:1.0", "--oci", "o"],
+        &["export", "m:1.0", "--docker-archive", "o.tar"],
+    ] {
+        home.refused(command, 5, "damaged");
+    }
+}
+
+#[test]
 fn a_moving_tag_moves_where_the_settings_say_so() {
     let home = Home::new();
     home.model("digits");
@@ -279,4 +373,15 @@ fn a_moving_tag_moves_where_the_settings_say_so() {
     let listed = home.json(&["versions"]);
     assert_eq!(listed["versions"].as_array().unwrap().len(), 2);
     home.ok(&["verify"]);
+    home.write(
+        "modelkeep.toml",
+        "[repository]\nname = \"digits\"\nimage_tag_mutability = \"MUTABLE\"\n",
+    );
+    let run = home.run(&["push", "digits", "1.0"]);
+    assert_eq!(run.code, 4);
+    assert!(
+        run.stderr.contains("was made as IMMUTABLE_WITH_EXCLUSION"),
+        "{}",
+        run.stderr
+    );
 }

@@ -113,3 +113,39 @@ fn a_push_that_is_killed_leaves_the_store_valid_and_the_next_one_finishes() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+#[test]
+fn a_push_finishes_the_tag_of_one_that_died_before_it() {
+    let home = Home::new();
+    home.write("m/w", "a");
+    home.ok(&["push", "m", "m:1.0"]);
+    let tag = home.store().join("v1/repos/m/_tags/1.0");
+    let written = fs::read(&tag).unwrap();
+    fs::remove_file(&tag).unwrap();
+    assert_eq!(home.json(&["push", "m", "m:1.0"])["outcome"], "unchanged");
+    assert_eq!(fs::read(&tag).unwrap(), written);
+}
+
+#[test]
+fn a_push_of_the_same_content_writes_again_what_the_store_has_lost() {
+    let home = Home::new();
+    home.model("m");
+    home.ok(&["push", "m", "m:1.0"]);
+    let shown = home.json(&["show", "m:1.0"]);
+    for layer in shown["layers"].as_array().unwrap() {
+        let hex = layer["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+        fs::remove_file(home.store().join("v1/blobs/sha256").join(&hex[..2]).join(hex)).unwrap();
+    }
+    assert_eq!(home.run(&["verify", "m:1.0"]).code, 5);
+    let again = home.json(&["push", "m", "m:1.0"]);
+    assert_eq!(again["outcome"], "unchanged");
+    assert_eq!(again["digest"], shown["digest"]);
+    home.ok(&["verify", "m:1.0"]);
+    // The same files elsewhere in an image are other layers, and nothing that this version lacks.
+    home.write("m/modelkeep.toml", "[image]\npath = \"/elsewhere\"\n");
+    let elsewhere = home.json(&["push", "m", "m:1.0"]);
+    assert_eq!(
+        (&elsewhere["outcome"], &elsewhere["bytes_written"]),
+        (&"unchanged".into(), &0.into())
+    );
+}

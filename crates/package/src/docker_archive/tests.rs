@@ -102,6 +102,14 @@ fn a_damaged_blob_makes_no_archive() {
 }
 
 #[test]
+fn layers_that_no_disk_holds_make_no_archive() {
+    let (memory, top) = version(Platforms::Single);
+    let mut manifest = image_manifest(&memory, &top).unwrap();
+    manifest.layers[0].size = u64::MAX;
+    assert_eq!(Plan::of(&manifest, &[]).size, u64::MAX);
+}
+
+#[test]
 fn an_index_without_our_platform_is_refused() {
     let (mut memory, _) = version(Platforms::Single);
     let index = modelkeep_core::Index {

@@ -110,7 +110,10 @@ fn without_a_sink_the_digests_are_the_same() {
     let packed = pack_first(&files, &mut |bytes| told += bytes).unwrap();
     assert_eq!(packed.hashed.digest(), &pack(model.path()).layers[0].digest);
     assert_eq!(told, 9 << 20);
-    assert_eq!(hash_file(&files[0], &mut |_| {}).unwrap(), packed.files[0]);
+    assert_eq!(
+        packed.files[0],
+        Digest::of(&fs::read(&files[0].location).unwrap())
+    );
 }
 
 #[test]
@@ -151,22 +154,16 @@ fn a_file_that_changes_while_it_is_read_is_named() {
         },
     ];
     for change in changes {
-        for hash_only in [false, true] {
-            let model = directory(&[("a", 9 << 20)]);
-            let files = scan(model.path());
-            let mut changed = false;
-            let mut on_bytes = |_| {
-                if !std::mem::replace(&mut changed, true) {
-                    change(&files[0].location);
-                }
-            };
-            let error = if hash_only {
-                hash_file(&files[0], &mut on_bytes).unwrap_err()
-            } else {
-                pack_first(&files, &mut on_bytes).unwrap_err()
-            };
-            assert!(matches!(error, PackError::Changed(path) if path.as_str() == "a"));
-        }
+        let model = directory(&[("a", 9 << 20)]);
+        let files = scan(model.path());
+        let mut changed = false;
+        let mut on_bytes = |_| {
+            if !std::mem::replace(&mut changed, true) {
+                change(&files[0].location);
+            }
+        };
+        let error = pack_first(&files, &mut on_bytes).unwrap_err();
+        assert!(matches!(error, PackError::Changed(path) if path.as_str() == "a"));
     }
 }
 

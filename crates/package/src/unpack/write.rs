@@ -116,9 +116,9 @@ fn length_error(job: &Job<'_>, problem: &'static str) -> UnpackError {
     }
 }
 
-/// Syncs the names of the files that were written, and of the directories above them.
-pub(super) fn sync_directories(root: &Dir, written: &[Job<'_>]) -> Result<(), UnpackError> {
-    let parents: BTreeSet<&str> = written.iter().flat_map(|job| job.file.path.parents()).collect();
+/// Syncs the names of the files, and of the directories above them.
+pub(super) fn sync_directories(root: &Dir, jobs: &[Job<'_>]) -> Result<(), UnpackError> {
+    let parents: BTreeSet<&str> = jobs.iter().flat_map(|job| job.file.path.parents()).collect();
     for parent in parents {
         let synced = open_directory(root, parent).and_then(|dir| dir.sync());
         synced.map_err(io_error(format!("sync {parent}")))?;

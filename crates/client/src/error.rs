@@ -169,6 +169,12 @@ impl Error {
         }
     }
 
+    /// Whether the connection broke: what was being sent may arrive when all of it is sent again.
+    #[must_use]
+    pub fn is_lost_connection(&self) -> bool {
+        matches!(self, Self::Connection { .. }) && self.is_transient()
+    }
+
     /// As an error of a port.
     pub(crate) fn while_doing(self, doing: impl Into<String>) -> content::Error {
         content::Error::Io {

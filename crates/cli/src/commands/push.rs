@@ -20,7 +20,7 @@ use modelkeep_package::{
     card,
     image::{self, Image, ImageSettings, Platforms, Provenance as Said},
     layout::{LayerPlan, layout},
-    pack::pack_layer,
+    pack::{PackedLayer, pack_layer},
     scan::{self, ModelFile, ScanOptions, Warning},
 };
 use modelkeep_store::{Repository, Store};
@@ -29,13 +29,16 @@ use modelkeep_transfer::in_parallel;
 use super::workers;
 use crate::{
     args::{Global, Push, Step},
-    error::{Exit, Failure},
+    error::{Exit, Failure, registry},
     held::read_manifest,
     provenance::{Provenance, now},
     report::{Answer, human, json, progress::Progress},
     settings::{Origin, Settings},
     wiring::{self, Endpoint},
 };
+
+/// How often a layer is sent whose connection breaks.
+const ATTEMPTS: u32 = 3;
 
 pub(super) fn run(arguments: &Push, global: &Global) -> Result<Answer, Failure> {
     let (directory, named) = positionals(arguments)?;
@@ -455,18 +458,8 @@ impl<'a> Job<'a> {
                 }
             }
             let begun = SystemTime::now();
-            let size = plan.size();
-            let mut sink = target
-                .map(|target| target.begin(Expect::Unknown { size }))
-                .transpose()?;
-            let packed = pack_layer(&self.files, plan, sink.as_deref_mut(), &mut |bytes| {
-                progress.add(bytes)
-            })
-            .map_err(Failure::failed)?;
-            let written = if sink.is_some() { size } else { 0 };
-            if let Some(sink) = sink {
-                sink.commit(&packed.hashed)?;
-            }
+            let packed = self.send(plan, target, progress)?;
+            let written = if target.is_some() { plan.size() } else { 0 };
             self.remember(plan, &packed.files, packed.hashed.digest(), begun);
             Ok::<_, Failure>(Layer {
                 descriptor: image::layer_descriptor(&self.files, plan, packed.hashed.digest()),
@@ -495,6 +488,41 @@ impl<'a> Job<'a> {
                 .collect(),
             layers: packed.into_iter().map(|layer| layer.descriptor).collect(),
         })
+    }
+
+    /// Reads the files of a layer into `target`, again from the beginning when the connection to it breaks.
+    fn send(
+        &self,
+        plan: &LayerPlan,
+        target: Option<&dyn Target>,
+        progress: &Progress,
+    ) -> Result<PackedLayer, Failure> {
+        let size = plan.size();
+        let mut shown = 0;
+        let mut attempt = || {
+            let mut sink = target
+                .map(|target| target.begin(Expect::Unknown { size }))
+                .transpose()?;
+            let mut done = 0;
+            let packed = pack_layer(&self.files, plan, sink.as_deref_mut(), &mut |bytes| {
+                done += bytes;
+                // What is sent a second time is no progress.
+                progress.add(done.max(shown) - shown);
+                shown = shown.max(done);
+            })
+            .map_err(Failure::failed)?;
+            if let Some(sink) = sink {
+                sink.commit(&packed.hashed)?;
+            }
+            Ok(packed)
+        };
+        for _ in 1..ATTEMPTS {
+            match attempt() {
+                Err(failure) if is_lost_connection(&failure) => {}
+                result => return result,
+            }
+        }
+        attempt()
     }
 
     /// Whether a layer need not be stored again. A comparison, which stores nothing, looks whether it could be read.
@@ -629,6 +657,11 @@ impl<'a> Job<'a> {
             layers_reused: packed.reused.iter().filter(|&&reused| reused).count() as u64,
         }
     }
+}
+
+fn is_lost_connection(failure: &Failure) -> bool {
+    let error: &(dyn std::error::Error + 'static) = &*failure.error;
+    registry(error).is_some_and(modelkeep_client::Error::is_lost_connection)
 }
 
 fn files_size(files: &[ModelFile], plan: &LayerPlan) -> u64 {

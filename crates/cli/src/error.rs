@@ -152,6 +152,16 @@ impl From<PublishError> for Failure {
                     None => failure,
                 }
             }
+            PublishError::Kept { ref next_free, .. } => {
+                let next = next_free
+                    .as_ref()
+                    .map(|next| format!("the next free version is {next}"));
+                let failure = Self::new(Exit::Exists, error);
+                match next {
+                    Some(next) => failure.hint(next),
+                    None => failure,
+                }
+            }
             PublishError::History(error) => Self::new(Exit::Damage, error),
             PublishError::Content(error) => error.into(),
         }

@@ -46,6 +46,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// It stays, because something else needs it.
+    #[error("{what} is needed by {by}")]
+    InUse {
+        /// What was to be removed.
+        what: String,
+        /// What needs it.
+        by: String,
+    },
     /// The operating system refused.
     #[error("cannot {doing}")]
     Io {
@@ -238,6 +246,12 @@ pub trait Transaction: Names + Journal {
     /// Which tags may move.
     fn mutability(&self) -> &Mutability;
 
+    /// The descriptor of a manifest of the repository, if it is one.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Malformed`].
+    fn manifest(&self, digest: &Digest) -> Result<Option<Descriptor>>;
+
     /// Makes stored bytes a manifest of the repository.
     ///
     /// # Errors
@@ -257,4 +271,23 @@ pub trait Transaction: Names + Journal {
     /// # Errors
     /// [`Error::NotFound`] when the repository has no such manifest; [`Error::Io`].
     fn set_tag(&mut self, tag: &Tag, manifest: &Descriptor) -> Result<()>;
+
+    /// Removes `tag`, durably. It is no error when it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn remove_tag(&mut self, tag: &Tag) -> Result<()>;
+
+    /// An index of the repository that lists the manifest, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and whatever keeps an index from being read: an index that nobody can read may list it.
+    fn listed_by(&self, manifest: &Digest) -> Result<Option<Digest>>;
+
+    /// Makes a manifest one of the repository no longer, durably; its bytes stay where they are. It is no error when
+    /// it is none. Nothing may point at it or list it any more, which the caller has seen to.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn withdraw(&mut self, manifest: &Digest) -> Result<()>;
 }

@@ -223,6 +223,33 @@ impl Document {
             Self::Index(index) => index.subject.as_ref(),
         }
     }
+
+    /// What the document is made of: config and layers of an image, manifests of an index.
+    pub fn parts(&self) -> impl Iterator<Item = &Descriptor> {
+        let (config, rest) = match self {
+            Self::Image(image) => (Some(&image.config), &image.layers),
+            Self::Index(index) => (None, &index.manifests),
+        };
+        config.into_iter().chain(rest)
+    }
+
+    /// Its descriptor in a list of referrers: `plain` with the type of the artifact, which for an image that names
+    /// none is that of its config, and the annotations (distribution-spec, "Listing Referrers").
+    #[must_use]
+    pub fn referrer(self, plain: Descriptor) -> Descriptor {
+        let (artifact_type, annotations) = match self {
+            Self::Image(image) => {
+                let named = image.artifact_type.filter(|name| !name.is_empty());
+                (named.or(Some(image.config.media_type)), image.annotations)
+            }
+            Self::Index(index) => (index.artifact_type, index.annotations),
+        };
+        Descriptor {
+            artifact_type,
+            annotations,
+            ..plain
+        }
+    }
 }
 
 /// The JSON of a document that Modelkeep writes: compact, fields in the order of their definition.

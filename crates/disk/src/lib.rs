@@ -14,6 +14,7 @@ mod direct;
 mod lock;
 pub mod publish;
 mod reader;
+mod room;
 mod staged;
 mod writer;
 
@@ -21,6 +22,7 @@ pub use dir::{Dir, Kind};
 pub use lock::Lock;
 pub use publish::Outcome;
 pub use reader::Reader;
+pub use room::free_bytes;
 pub use staged::Staged;
 pub use writer::Writer;
 

@@ -4,7 +4,7 @@ use std::{
     path::Path,
 };
 
-/// An exclusive lock between processes and threads (`flock`). It ends when it is dropped, and when its process dies,
+/// A lock between processes and threads (`flock`). It ends when it is dropped, and when its process dies,
 /// however it dies.
 #[derive(Debug)]
 pub struct Lock {
@@ -35,6 +35,26 @@ impl Lock {
         }
     }
 
+    /// Waits for the lock on a directory that is there, alone.
+    ///
+    /// # Errors
+    /// As [`Lock::exclusive`].
+    pub fn directory(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        file.lock()?;
+        Ok(Self { _file: file })
+    }
+
+    /// Waits for the lock on a directory that is there, together with others who share it.
+    ///
+    /// # Errors
+    /// As [`Lock::exclusive`].
+    pub fn directory_shared(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        file.lock_shared()?;
+        Ok(Self { _file: file })
+    }
+
     fn open(path: &Path) -> io::Result<File> {
         OpenOptions::new()
             .create(true)
@@ -56,5 +76,19 @@ mod tests {
         assert!(Lock::try_exclusive(&path).unwrap().is_none());
         drop(lock);
         assert!(Lock::try_exclusive(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_directory_is_shared_or_locked_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let shared = [(); 2].map(|()| Lock::directory_shared(path).unwrap());
+        let probe = File::open(path).unwrap();
+        assert!(probe.try_lock().is_err());
+        drop(shared);
+        let alone = Lock::directory(path).unwrap();
+        assert!(probe.try_lock_shared().is_err());
+        drop(alone);
+        probe.try_lock().unwrap();
     }
 }

@@ -26,16 +26,31 @@ impl Writer {
     /// [`io::ErrorKind::StorageFull`] when there is no room; [`io::ErrorKind::FileTooLarge`] when no file can be so
     /// large.
     pub fn new(file: &File, size: u64) -> io::Result<Self> {
-        if i64::try_from(size).is_err() {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        if size > 0 {
-            reserve(file, size)?;
-        }
+        take_room(file, size)?;
         Ok(Self {
             direct: direct::reopen(file, size, direct::Access::Write),
             file: file.try_clone()?,
         })
+    }
+
+    /// A writer for `file`, whose size nobody knows yet.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn growing(file: &File) -> io::Result<Self> {
+        Ok(Self {
+            direct: direct::reopen(file, u64::MAX, direct::Access::Write),
+            file: file.try_clone()?,
+        })
+    }
+
+    /// Takes room for the first `size` bytes of the file.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::StorageFull`] when there is no room; [`io::ErrorKind::FileTooLarge`] when no file can be so
+    /// large.
+    pub fn reserve(&self, size: u64) -> io::Result<()> {
+        take_room(&self.file, size)
     }
 
     /// Writes all of `bytes` at `offset`.
@@ -59,6 +74,14 @@ impl Writer {
             }
         }
         self.file.write_all_at(buffered, offset + split as u64)
+    }
+}
+
+fn take_room(file: &File, size: u64) -> io::Result<()> {
+    match size {
+        0 => Ok(()),
+        _ if i64::try_from(size).is_err() => Err(io::ErrorKind::FileTooLarge.into()),
+        _ => reserve(file, size),
     }
 }
 
@@ -101,5 +124,17 @@ mod tests {
         let mut found = Vec::new();
         file.read_to_end(&mut found).unwrap();
         assert!(found == expected);
+    }
+
+    #[test]
+    fn a_growing_file_is_as_long_as_what_was_written() {
+        let file = tempfile::tempfile().unwrap();
+        let mut writer = Writer::growing(&file).unwrap();
+        let buffer = Buffer::new(1 << 20);
+        writer.reserve(3 << 20).unwrap();
+        writer.write_at(0, &buffer).unwrap();
+        writer.write_at(1 << 20, &buffer[..5]).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), (1 << 20) + 5);
+        assert!(writer.reserve(u64::MAX).is_err());
     }
 }

@@ -48,6 +48,38 @@ struct Predicate {
 pub enum Operation {
     /// Gave a version its manifest.
     Publish(Publish),
+    /// Took a version away.
+    Delete(Delete),
+}
+
+impl Operation {
+    /// The manifest that the version had by it, or had until then.
+    #[must_use]
+    pub fn manifest(&self) -> &Descriptor {
+        match self {
+            Self::Publish(publish) => &publish.manifest,
+            Self::Delete(delete) => &delete.manifest,
+        }
+    }
+}
+
+/// A version that is no more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Delete {
+    /// The manifest or index that the version named.
+    pub manifest: Descriptor,
+    /// What becomes of the name.
+    pub name: NameAfter,
+}
+
+/// What becomes of the name of a version that was deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NameAfter {
+    /// It can be given to anything.
+    Free,
+    /// It can be given back to the same manifest, and to nothing else.
+    Kept,
 }
 
 /// A version and what it is.
@@ -89,9 +121,9 @@ impl Entry {
         place: &Place<'_>,
         time: String,
         author: String,
-        publish: Publish,
+        operation: Operation,
     ) -> Self {
-        let digest = &publish.manifest.digest;
+        let digest = &operation.manifest().digest;
         Self {
             statement: STATEMENT.to_owned(),
             subject: vec![Subject {
@@ -105,7 +137,7 @@ impl Entry {
                 parents: place.parent.cloned().into_iter().collect(),
                 time,
                 author,
-                operation: Operation::Publish(publish),
+                operation,
             },
         }
     }
@@ -121,7 +153,7 @@ impl Entry {
                 return Err(MalformedEntry::Type(found.chars().take(100).collect()));
             }
         }
-        let Operation::Publish(Publish { manifest, .. }) = &entry.predicate.operation;
+        let manifest = entry.predicate.operation.manifest();
         let digest = (manifest.digest.algorithm().as_str(), manifest.digest.hex());
         match entry.subject.as_slice() {
             [subject] if subject.digest.len() == 1 => {
@@ -202,17 +234,20 @@ mod tests {
     use super::*;
 
     fn entry() -> Entry {
-        let place = Place {
-            height: 1,
-            history: None,
-            parent: None,
-        };
-        let publish = Publish {
+        entry_of(Operation::Publish(Publish {
             manifest: Descriptor::of(media::OCI_MANIFEST, b"{}"),
             root: Some(Digest::of(b"root")),
             message: Some("first".to_owned()),
             metrics: BTreeMap::from([("f1".to_owned(), 0.91)]),
             params: BTreeMap::new(),
+        }))
+    }
+
+    fn entry_of(operation: Operation) -> Entry {
+        let place = Place {
+            height: 1,
+            history: None,
+            parent: None,
         };
         let version = "1.0".parse().unwrap();
         Entry::new(
@@ -220,14 +255,26 @@ mod tests {
             &place,
             "2026-11-01T00:00:00Z".to_owned(),
             "a".to_owned(),
-            publish,
+            operation,
         )
     }
 
     #[test]
     fn an_entry_reads_what_it_wrote() {
-        let entry = entry();
-        assert_eq!(Entry::parse(&entry.to_bytes()).unwrap(), entry);
+        let delete = |name| {
+            entry_of(Operation::Delete(Delete {
+                manifest: Descriptor::of(media::OCI_MANIFEST, b"{}"),
+                name,
+            }))
+        };
+        for entry in [entry(), delete(NameAfter::Free), delete(NameAfter::Kept)] {
+            assert_eq!(Entry::parse(&entry.to_bytes()).unwrap(), entry);
+        }
+        let text = String::from_utf8(delete(NameAfter::Kept).to_bytes()).unwrap();
+        assert!(
+            text.contains(r#""op":"delete""#) && text.contains(r#""name":"kept""#),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,7 +1,9 @@
+use std::collections::{HashMap, HashSet};
+
 use modelkeep_core::{Bump, Descriptor, Digest, SemVer, Tag};
 
 use crate::{
-    MalformedEntry, Operation, Publish,
+    Delete, MalformedEntry, NameAfter, Operation, Publish,
     entry::{Entry, EntryId, Place},
 };
 
@@ -9,8 +11,20 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct History {
     publications: Vec<Publication>,
+    names: HashMap<Tag, Named>,
+    height: u64,
     first: Option<EntryId>,
     head: Option<EntryId>,
+    newest: Option<Tag>,
+}
+
+/// What the newest entry about a name says.
+#[derive(Clone, Debug)]
+enum Named {
+    /// It is this publication.
+    Published(usize),
+    /// It is no more.
+    Deleted(Box<Delete>),
 }
 
 /// A version as the history has it.
@@ -85,35 +99,44 @@ impl History {
             return Err(MalformedHistory::Chain { height });
         }
         let id = Digest::of(bytes);
-        let Operation::Publish(publish) = entry.operation();
-        self.publications.push(Publication {
-            height,
-            id: id.clone(),
-            version: entry.version().clone(),
-            parent: self.publications.last().map(|last| last.version.clone()),
-            time: entry.time().to_owned(),
-            author: entry.author().to_owned(),
-            publish: publish.clone(),
-        });
+        let version = entry.version().clone();
+        let named = match entry.operation() {
+            Operation::Publish(publish) => {
+                self.publications.push(Publication {
+                    height,
+                    id: id.clone(),
+                    version: version.clone(),
+                    parent: self.publications.last().map(|last| last.version.clone()),
+                    time: entry.time().to_owned(),
+                    author: entry.author().to_owned(),
+                    publish: publish.clone(),
+                });
+                Named::Published(self.publications.len() - 1)
+            }
+            Operation::Delete(delete) => Named::Deleted(Box::new(delete.clone())),
+        };
+        self.names.insert(version.clone(), named);
+        self.newest = Some(version);
+        self.height = height;
         self.first.get_or_insert_with(|| id.clone());
         self.head = Some(id);
         Ok(())
     }
 
-    /// Adds a version at the end, and gives the bytes of its entry.
-    pub(crate) fn publish(
+    /// Adds an entry at the end, and gives its bytes.
+    pub(crate) fn push(
         &mut self,
         version: &Tag,
         time: String,
         author: String,
-        publish: Publish,
+        operation: Operation,
     ) -> Vec<u8> {
         let place = Place {
             height: self.height() + 1,
             history: self.first.as_ref(),
             parent: self.head.as_ref(),
         };
-        let bytes = Entry::new(version, &place, time, author, publish).to_bytes();
+        let bytes = Entry::new(version, &place, time, author, operation).to_bytes();
         self.add(&bytes).expect("an entry made for this place follows");
         bytes
     }
@@ -121,68 +144,85 @@ impl History {
     /// Number of entries.
     #[must_use]
     pub fn height(&self) -> u64 {
-        self.publications.len() as u64
+        self.height
     }
 
-    /// The newest entry.
+    /// The newest entry, if it published a version.
     #[must_use]
     pub fn last(&self) -> Option<&Publication> {
-        self.publications.last()
+        self.publications.last().filter(|last| last.height == self.height)
     }
 
-    /// What `version` is now.
+    /// The version that the newest entry is about, published or deleted.
+    #[must_use]
+    pub fn newest(&self) -> Option<&Tag> {
+        self.newest.as_ref()
+    }
+
+    /// What `version` is now; `None` when it never was, and when it was deleted.
     #[must_use]
     pub fn version(&self, version: &Tag) -> Option<&Publication> {
-        self.publications.iter().rev().find(|p| p.version == *version)
+        match self.names.get(version)? {
+            Named::Published(n) => self.publications.get(*n),
+            Named::Deleted(_) => None,
+        }
     }
 
-    /// The versions, newest first. A version that moved is listed once, as it is now.
+    /// The manifest that stood under `version`, when it was deleted and its name is kept for that alone.
+    #[must_use]
+    pub fn kept(&self, version: &Tag) -> Option<&Descriptor> {
+        match self.names.get(version)? {
+            Named::Deleted(delete) if delete.name == NameAfter::Kept => Some(&delete.manifest),
+            _ => None,
+        }
+    }
+
+    /// The versions, newest first. A version that moved is listed once, as it is now; one that was deleted is not.
     #[must_use]
     pub fn newest_first(&self) -> Vec<&Publication> {
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         self.publications
             .iter()
             .rev()
-            .filter(|p| seen.insert(&p.version))
+            .filter(|p| seen.insert(&p.version) && self.version(&p.version).is_some())
             .collect()
     }
 
-    /// All that was ever published, oldest first.
+    /// All that was ever published, oldest first, deleted or not.
     #[must_use]
     pub fn publications(&self) -> &[Publication] {
         &self.publications
     }
 
-    /// The highest semantic version, releases before pre-releases.
+    /// The highest semantic version that ever was, releases before pre-releases.
     #[must_use]
     pub fn highest(&self) -> Option<SemVer> {
         let versions = self.publications.iter().filter_map(|p| SemVer::parse(&p.version));
         versions.max_by(|a, b| a.cmp(b))
     }
 
-    /// The version after the highest one, raised by `bump`, and not taken.
+    /// The version after the highest one, raised by `bump`, that never was.
     #[must_use]
     pub fn next(&self, bump: Bump) -> Option<Tag> {
-        next(self.publications.iter().map(|p| &p.version), bump)
+        next(self.highest(), |tag| self.names.contains_key(tag), bump)
     }
 
     /// A version to propose to somebody whose `version` is taken: the last number that it is written with, raised
-    /// until it is free.
+    /// until nothing ever had it.
     #[must_use]
     pub fn next_free(&self, version: &Tag) -> Option<Tag> {
-        next_free(|tag| self.version(tag).is_some(), version)
+        next_free(|tag| self.names.contains_key(tag), version)
     }
 }
 
-/// The version after the highest of those that are `taken`, as [`History::next`].
+/// The version after `highest`, raised by `bump` until it is free, as [`History::next`].
 #[must_use]
-pub fn next<'a>(taken: impl Iterator<Item = &'a Tag> + Clone, bump: Bump) -> Option<Tag> {
-    let highest = taken.clone().filter_map(SemVer::parse).max_by(|a, b| a.cmp(b));
+pub fn next(highest: Option<SemVer>, is_taken: impl Fn(&Tag) -> bool, bump: Bump) -> Option<Tag> {
     let mut next = match highest {
         Some(highest) => highest.next(bump)?,
         None => SemVer::first(bump),
     };
-    while taken.clone().any(|tag| *tag == next.to_tag()) {
+    while is_taken(&next.to_tag()) {
         next = next.next(bump)?;
     }
     Some(next.to_tag())
@@ -219,7 +259,12 @@ mod tests {
                     params: Default::default(),
                 };
                 let time = "2026-11-01T00:00:00Z".to_owned();
-                history.publish(&version.parse().unwrap(), time, "a".to_owned(), publish)
+                history.push(
+                    &version.parse().unwrap(),
+                    time,
+                    "a".to_owned(),
+                    Operation::Publish(publish),
+                )
             })
             .collect();
         (history, entries)
@@ -279,5 +324,30 @@ mod tests {
         assert_eq!(free("1.0").as_deref(), Some("1.2"));
         assert_eq!(free("v2").as_deref(), Some("v3"));
         assert_eq!(free("latest"), None);
+    }
+
+    #[test]
+    fn a_deleted_version_is_gone_and_its_number_is_not_proposed_again() {
+        for name in [NameAfter::Free, NameAfter::Kept] {
+            let (mut history, mut entries) = history(&["1.0", "1.1"]);
+            let version = "1.1".parse().unwrap();
+            let manifest = history.version(&version).unwrap().manifest().clone();
+            let delete = Delete {
+                manifest: manifest.clone(),
+                name,
+            };
+            let time = "2026-11-02T00:00:00Z".to_owned();
+            entries.push(history.push(&version, time, "a".to_owned(), Operation::Delete(delete)));
+            let read = History::verify(&entries).unwrap();
+            assert_eq!((read.height(), read.publications().len()), (3, 2));
+            assert!(read.version(&version).is_none() && read.last().is_none());
+            assert_eq!(read.newest(), Some(&version));
+            assert_eq!(read.newest_first().len(), 1);
+            assert_eq!(
+                read.kept(&version),
+                (name == NameAfter::Kept).then_some(&manifest)
+            );
+            assert_eq!(read.next(Bump::Minor).unwrap().as_str(), "1.2");
+        }
     }
 }

@@ -1,9 +1,18 @@
 use modelkeep_core::{
     Descriptor, Digest, Tag,
-    content::{self, Journal, Transaction},
+    content::{self, Journal},
 };
 
-use crate::{History, MalformedHistory, Proposed, Publish, Verdict, judge};
+use crate::{History, MalformedHistory, Operation, Proposed, Publish, Verdict, change::Change};
+
+/// Who changes a repository, and when.
+#[derive(Clone, Debug)]
+pub struct Who {
+    /// When, RFC 3339.
+    pub time: String,
+    /// By whom.
+    pub author: String,
+}
 
 /// A version that somebody wants to publish. Its manifest and all that it needs are stored.
 #[derive(Clone, Debug)]
@@ -55,6 +64,18 @@ pub enum PublishError {
         /// A version that is free.
         next_free: Option<Tag>,
     },
+    /// The version was deleted, and its name is kept for what it was.
+    #[error("version {version} was deleted, and its name is kept for {kept}: {refused} was to be published")]
+    Kept {
+        /// The version.
+        version: Tag,
+        /// Digest of the manifest that it was, and may become again.
+        kept: Digest,
+        /// Digest of the manifest that was refused.
+        refused: Digest,
+        /// A version that is free.
+        next_free: Option<Tag>,
+    },
     /// The history is broken.
     #[error(transparent)]
     History(#[from] MalformedHistory),
@@ -77,72 +98,51 @@ pub fn read(journal: &(impl Journal + ?Sized)) -> Result<History, PublishError> 
 /// clients that know no histories. Whoever publishes next finishes what a publisher that died in between left.
 ///
 /// # Errors
-/// [`PublishError::Taken`] when the version exists with other content and may not move. Nothing has changed then.
+/// [`PublishError::Taken`] when the version exists with other content and may not move, [`PublishError::Kept`] when
+/// it did. Nothing has changed then.
 pub fn publish(journal: &(impl Journal + ?Sized), draft: Draft) -> Result<(Outcome, Standing), PublishError> {
-    let mut transaction = journal.begin()?;
-    let mut history = read(&*transaction)?;
-    finish_last(&mut *transaction, &history)?;
-
-    let version = &draft.version;
-    let manifest = draft.publish.manifest.clone();
-    let standing = standing(&*transaction, &history, version)?;
-    let verdict = judge(
-        transaction.mutability(),
+    let mut change = Change::begin::<PublishError>(journal)?;
+    let Draft {
         version,
-        standing.as_ref().map(|standing| Proposed {
-            manifest: &standing.manifest.digest,
-            root: standing.root.as_ref(),
-        }),
-        Proposed {
-            manifest: &manifest.digest,
-            root: draft.publish.root.as_ref(),
-        },
-    );
-    match (verdict, standing) {
+        time,
+        author,
+        children,
+        publish,
+    } = draft;
+    let refused = publish.manifest.digest.clone();
+    let standing = change.standing(&version)?;
+    let proposed = Proposed {
+        manifest: &publish.manifest.digest,
+        root: publish.root.as_ref(),
+    };
+    match (change.judge(&version, standing.as_ref(), proposed), standing) {
         (Verdict::Taken, Some(standing)) => {
             return Err(PublishError::Taken {
-                version: version.clone(),
                 standing: standing.manifest.digest,
-                refused: manifest.digest,
-                next_free: history.next_free(version),
+                refused,
+                next_free: change.history.next_free(&version),
+                version,
+            });
+        }
+        (Verdict::Taken, None) => {
+            let kept = change.history.kept(&version);
+            return Err(PublishError::Kept {
+                kept: kept.expect("what is taken is taken by something").digest.clone(),
+                refused,
+                next_free: change.history.next_free(&version),
+                version,
             });
         }
         (Verdict::Same, Some(standing)) => return Ok((Outcome::Unchanged, standing)),
         _ => {}
     }
-    for manifest in draft.children.iter().chain([&manifest]) {
-        transaction.admit(manifest)?;
+    for manifest in children.iter().chain([&publish.manifest]) {
+        change.transaction.admit(manifest)?;
     }
-    let root = draft.publish.root.clone();
-    let entry = history.publish(version, draft.time, draft.author, draft.publish);
-    transaction.append(history.height(), &entry)?;
-    transaction.set_tag(version, &manifest)?;
-    Ok((Outcome::Published, Standing { manifest, root }))
-}
-
-/// Points the tag of the newest entry where the entry says, if its publisher died before that.
-fn finish_last(transaction: &mut dyn Transaction, history: &History) -> Result<(), PublishError> {
-    if let Some(last) = history.last() {
-        let tag = transaction.resolve(&last.version)?;
-        if tag.is_none_or(|tag| tag.digest != last.manifest().digest) {
-            transaction.set_tag(&last.version, last.manifest())?;
-        }
-    }
-    Ok(())
-}
-
-/// What stands under `version`: what the history says, else what the tag says.
-fn standing(
-    transaction: &dyn Transaction,
-    history: &History,
-    version: &Tag,
-) -> Result<Option<Standing>, PublishError> {
-    if let Some(publication) = history.version(version) {
-        return Ok(Some(Standing {
-            manifest: publication.manifest().clone(),
-            root: publication.publish.root.clone(),
-        }));
-    }
-    let tag = transaction.resolve(version)?;
-    Ok(tag.map(|manifest| Standing { manifest, root: None }))
+    let standing = Standing {
+        manifest: publish.manifest.clone(),
+        root: publish.root.clone(),
+    };
+    change.perform(&version, Who { time, author }, Operation::Publish(publish))?;
+    Ok((Outcome::Published, standing))
 }

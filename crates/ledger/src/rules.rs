@@ -9,6 +9,23 @@ pub struct Proposed<'a> {
     pub root: Option<&'a Digest>,
 }
 
+/// What is known of a name.
+#[derive(Clone, Copy, Debug)]
+pub enum Name<'a> {
+    /// Nothing stands under it.
+    Free,
+    /// This stands under it.
+    Stands(Proposed<'a>),
+    /// The manifest of this digest stood under it, and nothing else may.
+    Kept(&'a Digest),
+}
+
+impl<'a> From<Option<Proposed<'a>>> for Name<'a> {
+    fn from(standing: Option<Proposed<'a>>) -> Self {
+        standing.map_or(Self::Free, Self::Stands)
+    }
+}
+
 /// What becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -18,23 +35,28 @@ pub enum Verdict {
     Same,
     /// Other content stands under the name, and it may move.
     Moves,
-    /// Other content stands under the name, and it may not move.
+    /// Other content stands under the name, or stood there before it was deleted, and it may not move.
     Taken,
 }
 
-/// The rule of publishing: may `version` become what is proposed, when `standing` is what it is now?
+/// The rule of publishing: may `version` become what is proposed, when `name` is what it is now?
 ///
 /// The content is the same when the manifest is, or when the content root is, whatever the time, the commit or the
-/// message.
+/// message. A name that is kept can be given back to its manifest.
 #[must_use]
-pub fn judge(
+pub fn judge<'a>(
     mutability: &Mutability,
     version: &Tag,
-    standing: Option<Proposed<'_>>,
+    name: impl Into<Name<'a>>,
     proposed: Proposed<'_>,
 ) -> Verdict {
-    let Some(standing) = standing else {
-        return Verdict::New;
+    let standing = match name.into() {
+        Name::Free => return Verdict::New,
+        Name::Kept(digest) if digest != proposed.manifest && mutability.holds(version) => {
+            return Verdict::Taken;
+        }
+        Name::Kept(_) => return Verdict::New,
+        Name::Stands(standing) => standing,
     };
     let same_root = standing.root.is_some() && standing.root == proposed.root;
     if standing.manifest == proposed.manifest || same_root {
@@ -54,7 +76,7 @@ mod tests {
     fn a_version_is_new_the_same_moved_or_taken() {
         let [a, b] = [Digest::of(b"a"), Digest::of(b"b")];
         let proposed = |manifest, root| Proposed { manifest, root };
-        let judge = |mutability: &Mutability, standing, proposed| {
+        let judge = |mutability: &Mutability, standing: Option<Proposed<'_>>, proposed| {
             judge(mutability, &"1.0".parse().unwrap(), standing, proposed)
         };
         let immutable = &Mutability::Immutable;
@@ -79,5 +101,21 @@ mod tests {
             judge(&Mutability::Mutable, Some(proposed(&a, None)), proposed(&b, None)),
             Verdict::Moves
         );
+    }
+
+    #[test]
+    fn a_name_that_is_kept_goes_back_to_its_manifest_only() {
+        let [a, b] = [Digest::of(b"a"), Digest::of(b"b")];
+        let version = "1.0".parse().unwrap();
+        let judge = |mutability: &Mutability, manifest| {
+            let proposed = Proposed {
+                manifest,
+                root: Some(&a),
+            };
+            judge(mutability, &version, Name::Kept(&a), proposed)
+        };
+        assert_eq!(judge(&Mutability::Immutable, &a), Verdict::New);
+        assert_eq!(judge(&Mutability::Immutable, &b), Verdict::Taken);
+        assert_eq!(judge(&Mutability::Mutable, &b), Verdict::New);
     }
 }

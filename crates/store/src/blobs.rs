@@ -1,14 +1,15 @@
 use std::{
-    fs::{File, Permissions},
+    fs::{self, File, Permissions},
     io::{self, ErrorKind, Read},
     os::unix::fs::PermissionsExt,
+    path::Path,
 };
 
 use modelkeep_core::{
     ALIGNMENT, Buffer, ByteRange, Descriptor, Digest, Hashed, Hasher,
     content::{Arrival, Error, Expect, Result},
 };
-use modelkeep_disk::{Reader, Staged, Writer, publish};
+use modelkeep_disk::{Lock, Reader, Staged, Writer, publish};
 
 use crate::{keys::Keys, records};
 
@@ -27,7 +28,76 @@ impl Blobs {
 
     /// Whether the blob is here with the size that its descriptor says.
     pub(crate) fn has(&self, blob: &Descriptor) -> Result<bool> {
-        Ok(records::size(&self.keys.blob(&blob.digest))? == Some(blob.size))
+        Ok(self.size(&blob.digest)? == Some(blob.size))
+    }
+
+    /// The size of the blob in bytes, if it is here.
+    pub(crate) fn size(&self, digest: &Digest) -> Result<Option<u64>> {
+        records::size(&self.keys.blob(digest))
+    }
+
+    /// Keeps what lies on the shelf of a blob from being collected; `None` when there is no such shelf.
+    pub(crate) fn share(&self, digest: &Digest) -> Result<Option<Lock>> {
+        self.shelf(digest, Lock::directory_shared)
+    }
+
+    /// Keeps links to what lies on the shelf of a blob from being made or renewed.
+    pub(crate) fn lock(&self, digest: &Digest) -> Result<Option<Lock>> {
+        self.shelf(digest, Lock::directory)
+    }
+
+    fn shelf(&self, digest: &Digest, lock: impl FnOnce(&Path) -> io::Result<Lock>) -> Result<Option<Lock>> {
+        let path = self.keys.shelf(digest);
+        match lock(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            locked => locked
+                .map(Some)
+                .map_err(Error::io(format!("lock {}", path.display()))),
+        }
+    }
+
+    /// Gives a file that is whole the name of its blob, and then calls `link`. When this returns the bytes, the name
+    /// and the link are on the disk, in that order.
+    ///
+    /// What is here already stays; the file is then left where it is.
+    pub(crate) fn place(
+        &self,
+        file: &File,
+        from: &Path,
+        hashed: &Hashed,
+        link: impl Fn() -> Result<()>,
+    ) -> Result<()> {
+        let path = self.keys.blob(hashed.digest());
+        let io = || Error::io(format!("write {}", path.display()));
+        publish::create_directories(&self.keys.shelf(hashed.digest())).map_err(io())?;
+        let keep = || {
+            let _shelf = self.share(hashed.digest())?;
+            if self.size(hashed.digest())? != Some(hashed.size()) {
+                return Ok(false);
+            }
+            self.sync(hashed.digest())?;
+            link().map(|()| true)
+        };
+        // The same digest: what has come need not even reach the disk.
+        if keep()? {
+            return Ok(());
+        }
+        // Nobody writes to a blob that has a name.
+        let mode = file.metadata().map_err(io())?.permissions().mode();
+        file.set_permissions(Permissions::from_mode(mode & 0o444))
+            .and_then(|()| file.sync_all())
+            .map_err(io())?;
+        let _shelf = self.share(hashed.digest())?;
+        match self.size(hashed.digest())? {
+            Some(size) if size != hashed.size() => {
+                // Only a broken disk makes such a file.
+                fs::rename(from, &path)
+                    .and_then(|()| publish::sync_parent(&path))
+                    .map_err(io())?;
+            }
+            _ => publish::move_new(from, &path).map(drop).map_err(io())?,
+        }
+        link()
     }
 
     /// Makes sure that the name of a blob that is here is on the disk: its writer may have died, or not yet come, to
@@ -166,34 +236,11 @@ impl Incoming {
         written.map_err(Error::io(format!("write {}", self.staged.path().display())))
     }
 
-    /// Gives the blob its name. When this returns its bytes and its name are on the disk, in that order.
-    pub(crate) fn commit(self, hashed: &Hashed) -> Result<()> {
+    /// Gives the blob its name and its link: see [`Blobs::place`].
+    pub(crate) fn commit(self, hashed: &Hashed, link: impl Fn() -> Result<()>) -> Result<()> {
         self.arrival.finish(hashed)?;
-        let path = self.blobs.keys.blob(hashed.digest());
-        let io = || Error::io(format!("write {}", path.display()));
-        match records::size(&path)? {
-            // The same digest: what is here stays, and what has come need not even reach the disk.
-            Some(size) if size == hashed.size() => self.blobs.sync(hashed.digest()),
-            // Only a broken disk makes such a file.
-            Some(_) => self
-                .finished()
-                .and_then(|staged| staged.replace(&path))
-                .map_err(io()),
-            None => {
-                let directory = path.parent().expect("blobs lie in a directory");
-                publish::create_directories(directory).map_err(io())?;
-                let published = self.finished().and_then(|staged| staged.publish(&path));
-                published.map(drop).map_err(io())
-            }
-        }
-    }
-
-    /// The file as it shall stay: nobody writes to a blob that has a name.
-    fn finished(self) -> io::Result<Staged> {
-        let file = self.staged.file();
-        let mode = file.metadata()?.permissions().mode();
-        file.set_permissions(Permissions::from_mode(mode & 0o444))?;
-        Ok(self.staged)
+        self.blobs
+            .place(self.staged.file(), self.staged.path(), hashed, link)
     }
 }
 

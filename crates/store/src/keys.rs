@@ -34,14 +34,32 @@ impl Keys {
         self.root.join("v1/staging")
     }
 
+    /// Uploads that go on over many requests.
+    pub(crate) fn uploads(&self) -> PathBuf {
+        self.root.join("v1/uploads")
+    }
+
+    /// Blobs that were found damaged, under the digests that they should have.
+    pub(crate) fn damaged(&self) -> PathBuf {
+        self.root.join("v1/damaged")
+    }
+
+    pub(crate) fn damaged_blob(&self, digest: &Digest) -> PathBuf {
+        self.damaged().join(encode_digest(digest))
+    }
+
     pub(crate) fn blobs(&self) -> PathBuf {
         self.root.join("v1/blobs")
     }
 
     pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
+        self.shelf(digest).join(digest.hex())
+    }
+
+    /// The directory that a blob shares with others.
+    pub(crate) fn shelf(&self, digest: &Digest) -> PathBuf {
         let (algorithm, hex) = (digest.algorithm().as_str(), digest.hex());
-        self.root
-            .join(format!("v1/blobs/{algorithm}/{}/{hex}", &hex[..2]))
+        self.root.join(format!("v1/blobs/{algorithm}/{}", &hex[..2]))
     }
 
     /// The digest of the blob that lies at `algorithm/prefix/hex`, if one can lie there.
@@ -92,6 +110,19 @@ impl RepositoryKeys {
 
     pub(crate) fn manifest(&self, digest: &Digest) -> PathBuf {
         self.manifests().join(encode_digest(digest))
+    }
+
+    pub(crate) fn subjects(&self) -> PathBuf {
+        self.directory.join("_subject")
+    }
+
+    /// The manifests that say something about `subject`.
+    pub(crate) fn subject(&self, subject: &Digest) -> PathBuf {
+        self.subjects().join(encode_digest(subject))
+    }
+
+    pub(crate) fn referrer(&self, subject: &Digest, referrer: &Digest) -> PathBuf {
+        self.subject(subject).join(encode_digest(referrer))
     }
 
     pub(crate) fn tags(&self) -> PathBuf {

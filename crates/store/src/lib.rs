@@ -25,12 +25,24 @@
 #![forbid(unsafe_code)]
 
 mod blobs;
+mod catalog;
+mod collect;
 mod keys;
+mod links;
+mod needs;
 mod records;
+mod referrers;
 mod repository;
+mod scrub;
+mod serving;
 mod store;
+mod tags;
 mod transaction;
+mod uploads;
 
+pub use collect::{Act, CollectOptions, Collected};
 pub use modelkeep_disk::Outcome;
 pub use repository::Repository;
+pub use scrub::{Problem, Repair, Scrubbed};
 pub use store::Store;
+pub use uploads::{InvalidUploadId, Swept, Upload, UploadError, UploadId, Writing};

@@ -1,7 +1,4 @@
-use std::{
-    fs::File,
-    io::{ErrorKind, Read},
-};
+use std::{io::Read, path::Path, sync::Arc};
 
 use modelkeep_core::{
     ByteRange, Descriptor, Digest, Hashed, Limits, Mutability, RepoName, Tag,
@@ -11,9 +8,11 @@ use modelkeep_disk::publish;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    Store,
     blobs::{Blobs, Incoming},
     keys::{self, Keys, RepositoryKeys, VERSION},
     records,
+    tags::{self, TagLists},
     transaction::Change,
 };
 
@@ -22,7 +21,8 @@ use crate::{
 pub struct Repository {
     pub(crate) store: Keys,
     pub(crate) keys: RepositoryKeys,
-    blobs: Blobs,
+    pub(crate) blobs: Blobs,
+    tag_lists: Arc<TagLists>,
     name: RepoName,
     record: Record,
 }
@@ -68,11 +68,12 @@ impl Record {
 }
 
 impl Repository {
-    pub(crate) fn new(store: &Keys, blobs: &Blobs, name: &RepoName, record: Record) -> Self {
+    pub(crate) fn new(store: &Store, name: &RepoName, record: Record) -> Self {
         Self {
-            store: store.clone(),
-            keys: store.repository(name),
-            blobs: blobs.clone(),
+            store: store.keys.clone(),
+            keys: store.keys.repository(name),
+            blobs: store.blobs.clone(),
+            tag_lists: Arc::clone(&store.tag_lists),
             name: name.clone(),
             record,
         }
@@ -111,9 +112,7 @@ impl Repository {
     /// As [`Repository::manifest`].
     pub fn manifests(&self) -> Result<Vec<Descriptor>> {
         let mut found = Vec::new();
-        for name in records::list(&self.keys.manifests())? {
-            let path = || self.keys.manifests().join(&name);
-            let digest = keys::parse_digest(&name).ok_or_else(|| records::foreign(path()))?;
+        for digest in self.manifest_digests()? {
             found.extend(self.manifest(&digest)?);
         }
         Ok(found)
@@ -127,6 +126,21 @@ impl Repository {
     pub fn sync_history(&self) -> Result<()> {
         publish::sync_parent(&self.keys.entry(1))
             .map_err(Error::io(format!("sync {}", self.keys.history().display())))
+    }
+
+    pub(crate) fn manifest_digests(&self) -> Result<Vec<Digest>> {
+        digests(&self.keys.manifests())
+    }
+
+    /// The first `most` tags after `last`, which need not be one, in byte order; from the first one on without. The list is kept in
+    /// memory, for this store and its clones, until its directory changes.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Malformed`] when something else lies among them.
+    pub fn tags_after(&self, last: Option<&str>, most: usize) -> Result<Vec<Tag>> {
+        let tags = self.tag_lists.get(&self.name, &self.keys)?;
+        let from = last.map_or(0, |last| tags.partition_point(|tag| tag.as_str() <= last));
+        Ok(tags[from..].iter().take(most).cloned().collect())
     }
 
     pub(crate) fn not_found(&self, what: impl ToString) -> Error {
@@ -151,17 +165,6 @@ impl Repository {
         }
         Ok(highest)
     }
-
-    /// Lets the repository read a blob whose name is on the disk already: a link is a promise.
-    fn link(&self, digest: &Digest) -> Result<()> {
-        let path = self.keys.link(digest);
-        // An empty file is whole as soon as it is there.
-        let made = match File::create_new(&path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-            result => result.and_then(|_| publish::sync_parent(&path)),
-        };
-        made.map_err(Error::io(format!("write {}", path.display())))
-    }
 }
 
 impl Source for Repository {
@@ -185,11 +188,13 @@ impl Target for Repository {
             return Ok(Need::From(0));
         }
         // Where there is a link, the name of the blob was synced before it was made.
-        if records::size(&self.keys.link(&blob.digest))?.is_none() {
-            self.blobs.sync(&blob.digest)?;
-            self.link(&blob.digest)?;
-        }
-        Ok(Need::Nothing)
+        Ok(
+            if self.relies_on(&blob.digest)? || self.adopt(&blob.digest, blob.size)? {
+                Need::Nothing
+            } else {
+                Need::From(0)
+            },
+        )
     }
 
     fn begin<'a>(&'a self, expect: Expect<'_>) -> Result<Box<dyn Sink + 'a>> {
@@ -198,6 +203,14 @@ impl Target for Repository {
             repository: self,
         }))
     }
+}
+
+/// The digests whose files lie in `directory`, in their order.
+pub(crate) fn digests(directory: &Path) -> Result<Vec<Digest>> {
+    records::list(directory)?
+        .iter()
+        .map(|name| keys::parse_digest(name).ok_or_else(|| records::foreign(directory.join(name))))
+        .collect()
 }
 
 struct Arriving<'a> {
@@ -211,8 +224,8 @@ impl Sink for Arriving<'_> {
     }
 
     fn commit(self: Box<Self>, hashed: &Hashed) -> Result<()> {
-        self.incoming.commit(hashed)?;
-        self.repository.link(hashed.digest())
+        self.incoming
+            .commit(hashed, || self.repository.link(hashed.digest()))
     }
 }
 
@@ -222,12 +235,7 @@ impl Names for Repository {
     }
 
     fn tags(&self) -> Result<Vec<Tag>> {
-        let mut tags = records::list(&self.keys.tags())?
-            .iter()
-            .map(|name| keys::parse_tag(name).ok_or_else(|| records::foreign(self.keys.tags().join(name))))
-            .collect::<Result<Vec<_>>>()?;
-        tags.sort_unstable();
-        Ok(tags)
+        tags::read(&self.keys)
     }
 }
 

@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use modelkeep_core::{
     Digest, Mutability, RepoName,
@@ -9,16 +9,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     blobs::Blobs,
+    catalog,
     keys::{Keys, VERSION},
     records,
     repository::{Record, Repository},
+    tags::TagLists,
 };
 
 /// A directory of repositories and the blobs that they share.
 #[derive(Clone, Debug)]
 pub struct Store {
-    keys: Keys,
-    blobs: Blobs,
+    pub(crate) keys: Keys,
+    pub(crate) blobs: Blobs,
+    pub(crate) tag_lists: Arc<TagLists>,
 }
 
 /// What the file `format` says.
@@ -38,8 +41,11 @@ impl Store {
     pub fn open(root: &Path) -> Result<Self> {
         let keys = Keys::new(root);
         if check_format(&keys)? {
-            let blobs = Blobs::new(keys.clone());
-            Ok(Self { keys, blobs })
+            Ok(Self {
+                blobs: Blobs::new(keys.clone()),
+                tag_lists: Arc::default(),
+                keys,
+            })
         } else {
             Err(Error::NotFound {
                 what: "a store".to_owned(),
@@ -85,29 +91,38 @@ impl Store {
     /// # Errors
     /// [`Error::Io`]; [`Error::Malformed`] when something else lies among them.
     pub fn repositories(&self) -> Result<Vec<RepoName>> {
+        self.repositories_after(None, usize::MAX)
+    }
+
+    /// The first `most` repositories after `last`, in byte order; from the first one on without `last`. What comes
+    /// before `last` is not looked at.
+    ///
+    /// # Errors
+    /// As [`Store::repositories`].
+    pub fn repositories_after(&self, last: Option<&RepoName>, most: usize) -> Result<Vec<RepoName>> {
         let mut found = Vec::new();
-        // Names have at most 255 characters, so the walk goes no deeper than that.
-        let mut left = vec![String::new()];
-        while let Some(parent) = left.pop() {
-            for part in records::list(&self.keys.repositories().join(&parent))? {
-                if part == "_repository" {
-                    found.extend(parent.parse::<RepoName>());
-                }
-                if part.starts_with('_') {
-                    continue;
-                }
-                let name = match parent.as_str() {
-                    "" => part,
-                    parent => format!("{parent}/{part}"),
-                };
-                match name.parse::<RepoName>() {
-                    Ok(_) => left.push(name),
-                    Err(_) => return Err(records::foreign(self.keys.repositories().join(name))),
-                }
-            }
+        if most > 0 {
+            let last = last.map_or("", RepoName::as_str);
+            catalog::walk(&self.keys.repositories(), last, most, &mut found)?;
         }
-        found.sort_unstable();
         Ok(found)
+    }
+
+    /// The repositories that may read a blob, in byte order, each looked for when it is asked for.
+    ///
+    /// # Errors
+    /// As [`Store::repositories`], and as [`Store::repository`] of each item.
+    pub fn holders(&self, digest: &Digest) -> Result<impl Iterator<Item = Result<Repository>>> {
+        let names = self.repositories()?.into_iter();
+        Ok(names.filter_map(move |name| match self.is_linked(&name, digest) {
+            Ok(true) => self.repository(&name).transpose(),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        }))
+    }
+
+    pub(crate) fn is_linked(&self, name: &RepoName, digest: &Digest) -> Result<bool> {
+        Ok(records::size(&self.keys.repository(name).link(digest))?.is_some())
     }
 
     /// The repository `name`, if it is here.
@@ -116,7 +131,7 @@ impl Store {
     /// [`Error::Io`]; [`Error::Malformed`] when its record is.
     pub fn repository(&self, name: &RepoName) -> Result<Option<Repository>> {
         let record = Record::read(&self.keys.repository(name))?;
-        Ok(record.map(|record| Repository::new(&self.keys, &self.blobs, name, record)))
+        Ok(record.map(|record| Repository::new(self, name, record)))
     }
 
     /// Makes the repository `name`, unless it is here: then it stays what it is. `created` is the time, RFC 3339.

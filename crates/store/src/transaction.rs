@@ -1,8 +1,13 @@
-use std::io::{self, ErrorKind};
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    path::Path,
+};
 
 use modelkeep_core::{
-    Descriptor, Document, Mutability, Tag,
-    content::{Error, Journal, Names, Result, Source, Target, Transaction},
+    Descriptor, Digest, Document, Mutability, Tag,
+    content::{Error, Journal, Names, Result, Transaction},
+    media,
 };
 use modelkeep_disk::{Lock, Outcome, publish};
 
@@ -51,14 +56,29 @@ impl<'a> Change<'a> {
             }
             Document::Index(index) => {
                 for manifest in &index.manifests {
-                    self.manifest(manifest)?;
+                    self.admitted(manifest)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn manifest(&self, manifest: &Descriptor) -> Result<Descriptor> {
+    /// Makes the record of a manifest, which nobody else does: the lock is held.
+    fn record(&self, manifest: &Descriptor) -> Result<()> {
+        let Repository { store, keys, .. } = self.repository;
+        // A link that was found may be that of a process that died, or has not yet come, to sync it; a manifest
+        // whose links a power cut takes away could not be read.
+        let links = keys.link(&manifest.digest);
+        publish::sync_parent(&links).map_err(Error::io(format!("sync {}", links.display())))?;
+        let record = records::json(&ManifestRecord {
+            media_type: manifest.media_type.clone(),
+            size: manifest.size,
+        });
+        records::write_new(&store.staging(), &keys.manifest(&manifest.digest), &record)?;
+        Ok(())
+    }
+
+    fn admitted(&self, manifest: &Descriptor) -> Result<Descriptor> {
         match self.repository.manifest(&manifest.digest)? {
             Some(found) if found.size == manifest.size => Ok(found),
             _ => Err(self
@@ -73,36 +93,30 @@ impl Transaction for Change<'_> {
         &self.record.mutability
     }
 
+    fn manifest(&self, digest: &Digest) -> Result<Option<Descriptor>> {
+        self.repository.manifest(digest)
+    }
+
     fn admit(&mut self, manifest: &Descriptor) -> Result<()> {
         let repository = self.repository;
-        let limit = repository.limits().manifest_bytes;
-        let bytes = repository.fetch(manifest, limit)?;
-        let document = Document::parse(&manifest.media_type, &bytes).map_err(|error| Error::Malformed {
-            what: manifest.digest.to_string(),
-            reason: with_causes(&error),
-        })?;
+        let document = repository.document(manifest)?;
         self.check_needs(&document)?;
-        // A link that was found may be that of a process that died, or has not yet come, to sync it; a manifest
-        // whose links a power cut takes away could not be read.
-        let links = repository.keys.link(&manifest.digest);
-        publish::sync_parent(&links).map_err(Error::io(format!("sync {}", links.display())))?;
-        let record = records::json(&ManifestRecord {
-            media_type: manifest.media_type.clone(),
-            size: manifest.size,
-        });
-        let path = repository.keys.manifest(&manifest.digest);
-        if records::write_new(&repository.store.staging(), &path, &record)? == Outcome::Created {
-            return Ok(());
-        }
         match repository.manifest(&manifest.digest)? {
-            Some(found) if found.media_type != manifest.media_type => Err(Error::Malformed {
-                what: manifest.digest.to_string(),
-                reason: format!(
-                    "it is here as {}, and came as {}",
-                    found.media_type, manifest.media_type
-                ),
-            }),
-            _ => Ok(()),
+            Some(found) if found.media_type != manifest.media_type => {
+                return Err(Error::Malformed {
+                    what: manifest.digest.to_string(),
+                    reason: format!(
+                        "it is here as {}, and came as {}",
+                        found.media_type, manifest.media_type
+                    ),
+                });
+            }
+            Some(_) => {}
+            None => self.record(manifest)?,
+        }
+        match document.subject() {
+            Some(subject) => repository.note_referrer(&subject.digest, &manifest.digest),
+            None => Ok(()),
         }
     }
 
@@ -128,9 +142,39 @@ impl Transaction for Change<'_> {
     }
 
     fn set_tag(&mut self, tag: &Tag, manifest: &Descriptor) -> Result<()> {
-        let admitted = self.manifest(manifest)?;
+        let admitted = self.admitted(manifest)?;
         let path = self.repository.keys.tag(tag);
         records::replace(&self.repository.store.staging(), &path, &records::json(&admitted))
+    }
+
+    fn remove_tag(&mut self, tag: &Tag) -> Result<()> {
+        remove(&self.repository.keys.tag(tag))
+    }
+
+    fn listed_by(&self, manifest: &Digest) -> Result<Option<Digest>> {
+        for found in self.repository.manifests()? {
+            if let media::OCI_INDEX | media::DOCKER_MANIFEST_LIST = found.media_type.as_str() {
+                let index = self.repository.document(&found)?;
+                if index.parts().any(|part| part.digest == *manifest) {
+                    return Ok(Some(found.digest));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn withdraw(&mut self, manifest: &Digest) -> Result<()> {
+        let repository = self.repository;
+        let Some(found) = repository.manifest(manifest)? else {
+            return Ok(());
+        };
+        // What cannot be read leaves a note behind that says nothing without the record, and that a scrub removes.
+        let document = repository.document(&found).ok();
+        remove(&repository.keys.manifest(manifest))?;
+        match document.as_ref().and_then(Document::subject) {
+            Some(subject) => repository.forget_referrer(&subject.digest, manifest),
+            None => Ok(()),
+        }
     }
 }
 
@@ -156,8 +200,19 @@ impl Journal for Change<'_> {
     }
 }
 
+/// Removes a file, durably, if it is there.
+fn remove(path: &Path) -> Result<()> {
+    let removed = match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    };
+    removed
+        .and_then(|()| publish::sync_parent(path))
+        .map_err(Error::io(format!("remove {}", path.display())))
+}
+
 /// An error and what caused it, for a place that has one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

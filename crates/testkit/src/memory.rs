@@ -188,6 +188,10 @@ impl Transaction for Change<'_> {
         &self.memory.mutability
     }
 
+    fn manifest(&self, digest: &Digest) -> Result<Option<Descriptor>> {
+        Ok(self.memory.kept().manifests.get(digest).cloned())
+    }
+
     fn admit(&mut self, manifest: &Descriptor) -> Result<()> {
         let bytes = self.memory.fetch(manifest, self.memory.limits.manifest_bytes)?;
         let document = Document::parse(&manifest.media_type, &bytes).map_err(|error| Error::Malformed {
@@ -245,6 +249,31 @@ impl Transaction for Change<'_> {
         let mut kept = self.memory.kept();
         let admitted = kept.manifest(manifest)?.clone();
         kept.tags.insert(tag.clone(), admitted);
+        Ok(())
+    }
+
+    fn remove_tag(&mut self, tag: &Tag) -> Result<()> {
+        self.memory.kept().tags.remove(tag);
+        Ok(())
+    }
+
+    fn listed_by(&self, manifest: &Digest) -> Result<Option<Digest>> {
+        let manifests: Vec<Descriptor> = self.memory.kept().manifests.values().cloned().collect();
+        for found in manifests {
+            let bytes = self.memory.fetch(&found, self.memory.limits.manifest_bytes)?;
+            let lists = match Document::parse(&found.media_type, &bytes) {
+                Ok(Document::Index(index)) => index.manifests.iter().any(|part| part.digest == *manifest),
+                _ => false,
+            };
+            if lists {
+                return Ok(Some(found.digest));
+            }
+        }
+        Ok(None)
+    }
+
+    fn withdraw(&mut self, manifest: &Digest) -> Result<()> {
+        self.memory.kept().manifests.remove(manifest);
         Ok(())
     }
 }

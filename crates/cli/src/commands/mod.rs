@@ -3,10 +3,13 @@
 mod completions;
 mod config;
 mod export;
+mod gc;
 mod init;
 mod login;
 mod pull;
 mod push;
+mod scrub;
+mod serve;
 mod show;
 mod verify;
 mod versions;
@@ -34,6 +37,9 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Export(arguments) => export::run(arguments, &here()?, global.quiet),
         Command::Login(arguments) => login::login(arguments, global),
         Command::Logout(arguments) => login::logout(arguments),
+        Command::Serve(arguments) => serve::run(arguments, &here()?, global.quiet),
+        Command::Gc(arguments) => gc::run(arguments, &here()?),
+        Command::Scrub(arguments) => scrub::run(arguments, &here()?),
         Command::Config(arguments) => Ok(config::run(arguments, &here()?)),
         Command::Completions(arguments) => Ok(completions::run(arguments)),
     }

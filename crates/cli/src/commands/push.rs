@@ -8,7 +8,7 @@ use std::{
 };
 
 use modelkeep_core::{
-    Bump, ByteRange, Descriptor, Digest, Host, Limits, Mutability, Reference, RepoName, Tag,
+    Bump, ByteRange, Descriptor, Digest, Host, Limits, Mutability, Reference, RepoName, SemVer, Tag,
     content::{self, Expect, Names, Need, Source, Target},
     name::Target as Named,
 };
@@ -708,7 +708,8 @@ fn next_version(arguments: &Push, endpoint: Option<&Endpoint>, history: &History
                 Err(content::Error::NotFound { .. }) => Vec::new(),
                 taken => taken?,
             };
-            modelkeep_ledger::next(taken.iter(), bump)
+            let highest = taken.iter().filter_map(SemVer::parse).max_by(|a, b| a.cmp(b));
+            modelkeep_ledger::next(highest, |tag| taken.contains(tag), bump)
         }
         _ => history.next(bump),
     };

@@ -9,6 +9,7 @@ use modelkeep_core::{
     ByteRange, Contents, Descriptor, Digest, Document, Hasher, Manifest, Reference, RepoName, Tag,
     annotation,
     content::{Error, Names, Source},
+    media,
 };
 use modelkeep_ledger::{History, Publication};
 use modelkeep_store::{Repository, Store};
@@ -175,7 +176,10 @@ impl Findings {
                     match repository.resolve(tag) {
                         Ok(Some(manifest)) => {
                             self.image(repository, &manifest, None, &what);
-                            self.lost(repository, &manifest, tag, &what);
+                            // A delete that was just written removes its tag next.
+                            if history.newest() != Some(tag) {
+                                self.lost(repository, &manifest, tag, &what);
+                            }
                         }
                         Ok(None) => {}
                         Err(error) => self.problem(&what, &error),
@@ -265,6 +269,10 @@ impl Findings {
         publication: Option<&Publication>,
         what: &str,
     ) {
+        // An artifact's config may be anything.
+        if !media::is_image_config(&manifest.config.media_type) {
+            return;
+        }
         // Damage of the config shows when its blob is read.
         let labels = match held::read_config(repository, manifest) {
             Ok(config) => config.config.labels.unwrap_or_default(),

@@ -55,16 +55,21 @@ fn aliases(names: &dyn Names, settings: &Settings) -> Result<HashMap<Digest, Vec
 /// The versions as a history has them, newest first.
 fn published(endpoint: &Endpoint) -> Result<Vec<json::Version>, Failure> {
     let history = endpoint.history()?;
-    let manifests = history.publications().iter().map(|p| p.manifest().clone());
+    let manifests = history.publications().iter().map(|publication| {
+        let now = history.version(&publication.version);
+        let is_current = now.is_some_and(|now| now.id == publication.id);
+        (publication.manifest().clone(), is_current)
+    });
     let sizes = sizes(endpoint.source(), &manifests.collect::<Vec<_>>())?;
+    let ids = history.publications().iter().map(|publication| &publication.id);
+    let sizes: HashMap<_, _> = ids.zip(sizes).collect();
     let rows = history
         .newest_first()
         .into_iter()
         .filter(|p| !p.version.is_reserved());
     Ok(rows
         .map(|publication| {
-            let at = usize::try_from(publication.height - 1).unwrap_or(usize::MAX);
-            let (size, new_bytes) = sizes.get(at).copied().unwrap_or_default();
+            let (size, new_bytes) = sizes.get(&publication.id).copied().unwrap_or_default();
             let publication = publication.clone();
             json::Version {
                 version: publication.version.to_string(),
@@ -103,7 +108,7 @@ fn tagged(endpoint: &Endpoint, settings: &Settings) -> Result<Vec<json::Version>
         Ok::<_, Failure>(Some((tag.clone(), manifest, annotations)))
     })?;
     let found: Vec<_> = found.into_iter().flatten().collect();
-    let manifests = found.iter().map(|(_, manifest, _)| manifest.clone());
+    let manifests = found.iter().map(|(_, manifest, _)| (manifest.clone(), true));
     let sizes = sizes(source, &manifests.collect::<Vec<_>>())?;
     let rows = found.into_iter().zip(sizes).rev();
     Ok(rows
@@ -128,9 +133,15 @@ fn tagged(endpoint: &Endpoint, settings: &Settings) -> Result<Vec<json::Version>
         .collect())
 }
 
-/// Size of each image or index, and the bytes in it that none before it has.
-fn sizes(source: &dyn Source, manifests: &[Descriptor]) -> Result<Vec<(u64, u64)>, Failure> {
-    let blobs = in_parallel(manifests, workers(), |manifest| blobs(source, manifest))?;
+/// Size of each image or index, and the bytes in it that none before it has. What is not current, and was deleted
+/// since, counts as nothing: its bytes need not be here any more.
+fn sizes(source: &dyn Source, manifests: &[(Descriptor, bool)]) -> Result<Vec<(u64, u64)>, Failure> {
+    let blobs = in_parallel(manifests, workers(), |(manifest, is_current)| {
+        match blobs(source, manifest) {
+            Err(Error::NotFound { .. }) if !is_current => Ok(HashMap::new()),
+            blobs => blobs,
+        }
+    })?;
     let mut seen: HashMap<Digest, usize> = HashMap::new();
     let sizes = blobs.into_iter().enumerate().map(|(at, blobs)| {
         let mut size: u64 = 0;

@@ -27,6 +27,17 @@ pub(crate) fn failure(failure: &Failure) {
     line(&text);
 }
 
+/// An error and what caused it, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let _ = write!(text, ": {error}");
+        source = error.source();
+    }
+    text
+}
+
 /// Prints a line on stderr. Colour is taken out where the terminal has none, or `NO_COLOR` is set.
 pub(crate) fn line(text: &str) {
     // Nothing can be done about a stderr that is gone.

@@ -7,4 +7,5 @@ mod harness;
 mod main_job;
 mod processes;
 mod reference;
+mod serve;
 mod settings;

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use crate::harness::Home;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 15] = [
     "",
     "init",
     "push",
@@ -15,6 +15,9 @@ const COMMANDS: [&str; 12] = [
     "export",
     "login",
     "logout",
+    "serve",
+    "gc",
+    "scrub",
     "config",
     "completions",
 ];

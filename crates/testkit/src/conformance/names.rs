@@ -132,6 +132,65 @@ pub fn a_manifest_does_not_need_its_subject_or_what_lies_elsewhere(end: &dyn Nam
     admit(end, &put(end, &image)).unwrap();
 }
 
+/// A tag that is removed is gone, alone, and may be set again.
+pub fn a_removed_tag_is_gone_and_can_be_set_again(end: &dyn NameEnd) {
+    let manifest = admitted(end, "one");
+    let mut change = begin(end);
+    change.remove_tag(&tag("1.0")).unwrap();
+    for name in ["1.0", "V1", "v1"] {
+        change.set_tag(&tag(name), &manifest).unwrap();
+    }
+    change.remove_tag(&tag("V1")).unwrap();
+    assert_eq!(change.resolve(&tag("V1")).unwrap(), None);
+    assert_eq!(change.tags().unwrap(), [tag("1.0"), tag("v1")]);
+    change.set_tag(&tag("V1"), &manifest).unwrap();
+    drop(change);
+    assert_eq!(end.resolve(&tag("V1")).unwrap(), Some(manifest));
+}
+
+/// What is withdrawn is no manifest any more, until it is admitted again.
+pub fn a_withdrawn_manifest_is_none_until_it_is_admitted_again(end: &dyn NameEnd) {
+    let (gone, stays) = (admitted(end, "one"), admitted(end, "two"));
+    let mut change = begin(end);
+    change.withdraw(&elsewhere("never").digest).unwrap();
+    assert_eq!(change.manifest(&gone.digest).unwrap().as_ref(), Some(&gone));
+    change.withdraw(&gone.digest).unwrap();
+    assert_eq!(change.manifest(&gone.digest).unwrap(), None);
+    assert!(matches!(
+        change.set_tag(&tag("1.0"), &gone),
+        Err(Error::NotFound { .. })
+    ));
+    change.set_tag(&tag("1.0"), &stays).unwrap();
+    change.admit(&gone).unwrap();
+    change.set_tag(&tag("1.0"), &gone).unwrap();
+}
+
+/// Who would withdraw a manifest can ask whether an index lists it.
+pub fn the_index_that_lists_a_manifest_is_found(end: &dyn NameEnd) {
+    let (child, other) = (admitted(end, "one"), admitted(end, "two"));
+    let index = Index {
+        schema_version: 2,
+        media_type: Some(media::OCI_INDEX.to_owned()),
+        artifact_type: None,
+        manifests: vec![child.clone()],
+        subject: Some(other.clone()),
+        annotations: BTreeMap::new(),
+    };
+    let index = end.put(media::OCI_INDEX, &manifest::to_json(&index)).unwrap();
+    let mut change = begin(end);
+    assert_eq!(change.listed_by(&child.digest).unwrap(), None);
+    change.admit(&index).unwrap();
+    assert_eq!(
+        change.listed_by(&child.digest).unwrap().as_ref(),
+        Some(&index.digest)
+    );
+    for unlisted in [&other, &index] {
+        assert_eq!(change.listed_by(&unlisted.digest).unwrap(), None);
+    }
+    change.withdraw(&index.digest).unwrap();
+    assert_eq!(change.listed_by(&child.digest).unwrap(), None);
+}
+
 /// An index needs manifests; that their bytes are stored is not enough.
 pub fn an_index_needs_its_manifests(end: &dyn NameEnd) {
     let child = put(end, &whole_image(end, "one"));

@@ -1,0 +1,81 @@
+use modelkeep_core::{
+    Tag,
+    content::{self, Journal, Transaction},
+};
+
+use crate::{History, MalformedHistory, Name, Operation, Proposed, Standing, Verdict, Who, judge};
+
+/// An exclusive change of a repository, and the history that it goes on from.
+pub(crate) struct Change<'a> {
+    pub(crate) transaction: Box<dyn Transaction + 'a>,
+    pub(crate) history: History,
+}
+
+impl<'a> Change<'a> {
+    /// Begins a change, and finishes the one before it if whoever made that died.
+    pub(crate) fn begin<E>(journal: &'a (impl Journal + ?Sized)) -> Result<Self, E>
+    where
+        E: From<MalformedHistory> + From<content::Error>,
+    {
+        let transaction = journal.begin()?;
+        let history = History::verify(&transaction.entries(1)?)?;
+        let mut change = Self { transaction, history };
+        change.finish_newest()?;
+        Ok(change)
+    }
+
+    /// Makes the tag of the newest entry what the entry says.
+    fn finish_newest(&mut self) -> content::Result<()> {
+        let Some(tag) = self.history.newest() else {
+            return Ok(());
+        };
+        let found = self.transaction.resolve(tag)?;
+        match (self.history.version(tag), found) {
+            (Some(version), Some(found)) if found.digest == version.manifest().digest => Ok(()),
+            (Some(version), _) => self.transaction.set_tag(tag, version.manifest()),
+            (None, Some(_)) => self.transaction.remove_tag(tag),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// What stands under `tag`: what the history says, else what the tag says.
+    pub(crate) fn standing(&self, tag: &Tag) -> content::Result<Option<Standing>> {
+        if let Some(publication) = self.history.version(tag) {
+            return Ok(Some(Standing {
+                manifest: publication.manifest().clone(),
+                root: publication.publish.root.clone(),
+            }));
+        }
+        let found = self.transaction.resolve(tag)?;
+        Ok(found.map(|manifest| Standing { manifest, root: None }))
+    }
+
+    /// The verdict of the rule on `proposed` where `standing` is.
+    pub(crate) fn judge(&self, tag: &Tag, standing: Option<&Standing>, proposed: Proposed<'_>) -> Verdict {
+        let name = match (standing, self.history.kept(tag)) {
+            (Some(standing), _) => Name::Stands(Proposed {
+                manifest: &standing.manifest.digest,
+                root: standing.root.as_ref(),
+            }),
+            (None, Some(kept)) => Name::Kept(&kept.digest),
+            (None, None) => Name::Free,
+        };
+        judge(self.transaction.mutability(), tag, name, proposed)
+    }
+
+    /// Adds an entry, and makes the tag what it says. Names of the protocol have no history.
+    pub(crate) fn perform(&mut self, tag: &Tag, who: Who, operation: Operation) -> content::Result<()> {
+        let publishes = match &operation {
+            Operation::Publish(publish) => Some(publish.manifest.clone()),
+            Operation::Delete(_) => None,
+        };
+        if !tag.is_reserved() {
+            let entry = self.history.push(tag, who.time, who.author, operation);
+            self.transaction.append(self.history.height(), &entry)?;
+        }
+        match publishes {
+            Some(manifest) => self.transaction.set_tag(tag, &manifest),
+            None => self.transaction.remove_tag(tag),
+        }
+    }
+}

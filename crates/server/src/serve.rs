@@ -1,0 +1,136 @@
+//! A server from its settings to its end.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
+
+use modelkeep_store::Store;
+
+use crate::{
+    access::{Access, AccessError, KeyError, OpenToAll, TokenKey, check_listen},
+    config::ServeConfig,
+    http::{self, Served, Shutdown, TlsError, TlsFiles},
+    keeper,
+    log::{Level, Line},
+    registry::Registry,
+    reply::chain,
+};
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Everybody could write to it.
+    #[error(transparent)]
+    Open(#[from] OpenToAll),
+    /// The accounts or rules cannot be used.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// The key of tokens cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// A registry that has its address and takes connections as soon as it [runs](Server::run).
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<TlsFiles>,
+    registry: Arc<Registry>,
+    shutdown: Shutdown,
+}
+
+impl Server {
+    /// Takes the address that `config` names. Lines for the log go to `log`, without the line's end.
+    ///
+    /// # Errors
+    /// When the settings contradict each other, or what they name cannot be used.
+    pub fn bind(
+        store: Store,
+        config: ServeConfig,
+        log: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Result<Self, StartError> {
+        check_listen(config.listen, config.access.htpasswd.is_some())?;
+        let log: Arc<dyn Fn(&str) + Send + Sync> = Arc::new(log);
+        // A name with a dot in front is not the store's: it is no part of the format, and all servers share it.
+        let key = TokenKey::open(&store.root().join(".token-key"))?;
+        let reload = Arc::clone(&log);
+        let access = Access::open(config.access.clone(), key)?.on_reload_failure(move |error| {
+            let line = Line::new(Level::Error, "the accounts before stay in use");
+            reload(line.add("error", chain(error)).as_str());
+        });
+        let tls = config.tls.as_ref();
+        let tls = tls
+            .map(|tls| TlsFiles::open(&tls.certificate, &tls.key))
+            .transpose()?;
+        let listen = |source| StartError::Listen {
+            address: config.listen,
+            source,
+        };
+        let listener = TcpListener::bind(config.listen).map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let shutdown = Shutdown::new().map_err(listen)?;
+        let sink = Box::new(move |line: &str| log(line));
+        Ok(Self {
+            listener,
+            address,
+            tls,
+            registry: Arc::new(Registry::new(store, access, config, sink)),
+            shutdown,
+        })
+    }
+
+    /// The address, with the port that it has in truth.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where clients on this machine reach it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Ends it.
+    #[must_use]
+    pub fn shutdown(&self) -> Shutdown {
+        self.shutdown.clone()
+    }
+
+    /// Serves until the shutdown is triggered, and the requests in flight are answered or their time is over.
+    ///
+    /// # Errors
+    /// When the address can no longer be listened on.
+    pub fn run(self) -> io::Result<Served> {
+        let Self {
+            listener,
+            tls,
+            registry,
+            shutdown,
+            ..
+        } = self;
+        let limits = registry.config.limits.clone();
+        let handler = Arc::clone(&registry);
+        std::thread::scope(|scope| {
+            scope.spawn(|| keeper::keep(&registry, &shutdown));
+            let served = http::serve(&listener, tls, handler, &limits, &shutdown);
+            // Whatever ended it, the keeper ends with it.
+            shutdown.trigger();
+            served
+        })
+    }
+}

@@ -1,0 +1,244 @@
+use std::{
+    fs::File,
+    io::{self, ErrorKind},
+    os::unix::fs::FileExt,
+};
+
+use modelkeep_core::{
+    ALIGNMENT, Algorithm, Buffer, Digest, Hashed, Hasher,
+    content::{Error, Result},
+    sha256::Sha256,
+};
+use modelkeep_disk::{Reader, Writer};
+
+use super::{Upload, UploadError, hex, resume};
+use crate::records;
+
+const BUFFER: usize = 1 << 20;
+
+/// An upload that this process writes to, and no other.
+///
+/// Bytes are hashed as they come and go to the disk by the mebibyte, past the page cache. Dropping it gives up what has
+/// come since the last [`Writing::save`], and the lock.
+pub struct Writing {
+    upload: Upload,
+    /// Locked.
+    file: File,
+    /// Made when there is a first full buffer: most blobs are smaller.
+    writer: Option<Writer>,
+    buffer: Buffer,
+    /// Where in the file the buffer begins: a multiple of [`ALIGNMENT`].
+    base: u64,
+    /// How much of the buffer there is.
+    filled: usize,
+    hasher: Sha256,
+    /// The disk has refused something: what was hashed is not all there.
+    failed: bool,
+}
+
+impl Writing {
+    pub(super) fn new(upload: Upload, file: File) -> std::result::Result<Self, UploadError> {
+        let path = upload.place.data();
+        let io = || Error::io(format!("write {}", path.display()));
+        let offset = upload.state.offset;
+        let hasher = resume(&upload.place.state(), &upload.state)?;
+        let found = file.metadata().map_err(io())?.len();
+        if found < offset {
+            let expected = format!("{offset} bytes");
+            let (what, found) = (path.display().to_string(), format!("{found} bytes"));
+            return Err(Error::Damaged {
+                what,
+                expected,
+                found,
+            }
+            .into());
+        }
+        // What came after the record was never hashed, or its hash died with its process.
+        file.set_len(offset).map_err(io())?;
+        let filled = (offset % ALIGNMENT as u64) as usize;
+        let mut buffer = Buffer::new(BUFFER);
+        file.read_exact_at(&mut buffer[..filled], offset - filled as u64)
+            .map_err(io())?;
+        Ok(Self {
+            upload,
+            file,
+            writer: None,
+            buffer,
+            base: offset - filled as u64,
+            filled,
+            hasher,
+            failed: false,
+        })
+    }
+
+    /// The upload that is written to.
+    #[must_use]
+    pub fn upload(&self) -> &Upload {
+        &self.upload
+    }
+
+    /// How many bytes have come, saved or not.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.base + self.filled as u64
+    }
+
+    /// Takes room for `bytes` more, so that a full disk is noticed before they have come.
+    ///
+    /// # Errors
+    /// [`Error::Io`], whose source is [`ErrorKind::StorageFull`] when there is no room and
+    /// [`ErrorKind::FileTooLarge`] when no file can be so large.
+    pub fn expect(&mut self, bytes: u64) -> Result<()> {
+        let size = self.offset().saturating_add(bytes);
+        if size <= BUFFER as u64 {
+            return Ok(());
+        }
+        let io = self.io();
+        self.writer().and_then(|writer| writer.reserve(size)).map_err(io)
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; what has come since the last save is lost then.
+    pub fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let space = self.space();
+            let taken = space.len().min(bytes.len());
+            space[..taken].copy_from_slice(&bytes[..taken]);
+            self.advance(taken)?;
+            bytes = &bytes[taken..];
+        }
+        Ok(())
+    }
+
+    /// Room for the next bytes, never none: who can read them into a given place saves a copy. They count when
+    /// [`Writing::advance`] is called.
+    pub fn space(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.filled..]
+    }
+
+    /// Takes the first `length` bytes of [`Writing::space`].
+    ///
+    /// # Errors
+    /// As [`Writing::write`].
+    pub fn advance(&mut self, length: usize) -> Result<()> {
+        let end = self.filled + length;
+        self.hasher.update(&self.buffer[self.filled..end]);
+        self.filled = end;
+        if end < BUFFER {
+            return Ok(());
+        }
+        let base = self.base;
+        let io = self.io();
+        // Until it is written.
+        self.failed = true;
+        self.writer().map(drop).map_err(io)?;
+        let io = self.io();
+        let writer = self.writer.as_mut().expect("it was made a line above");
+        writer.write_at(base, &self.buffer).map_err(io)?;
+        self.failed = false;
+        self.base += BUFFER as u64;
+        self.filled = 0;
+        Ok(())
+    }
+
+    /// Makes all that has come durable, so that the upload goes on from here whatever happens.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn save(&mut self) -> Result<()> {
+        self.flush()?;
+        if self.offset() == self.upload.state.offset {
+            return Ok(());
+        }
+        self.file.sync_data().map_err(self.io())?;
+        self.upload.state.offset = self.offset();
+        self.upload.state.sha256 = hex(&self.hasher.export());
+        let record = records::json(&self.upload.state);
+        let staging = self.upload.repository.store.staging();
+        records::replace(&staging, &self.upload.place.state(), &record)
+    }
+
+    /// Makes a blob of what has come, which the repository may read, and gives its size in bytes. The upload is no
+    /// more then.
+    ///
+    /// # Errors
+    /// [`UploadError::Digest`] when it is not `digest`; the upload is no more then either. [`UploadError::Content`]
+    /// when the disk refuses; it can be tried again from the last save.
+    pub fn finish(mut self, digest: &Digest) -> std::result::Result<u64, UploadError> {
+        self.flush()?;
+        let hashed = match digest.algorithm() {
+            Algorithm::Sha256 => Hashed::from_sha256(self.hasher.clone()),
+            algorithm => self.hash_again(algorithm)?,
+        };
+        if hashed.digest() != digest {
+            self.upload.place.remove()?;
+            return Err(UploadError::Digest {
+                expected: digest.clone(),
+                found: hashed.digest().clone(),
+            });
+        }
+        let repository = &self.upload.repository;
+        repository
+            .blobs
+            .place(&self.file, &self.upload.place.data(), &hashed, || {
+                repository.link(digest)
+            })?;
+        self.upload.place.remove()?;
+        Ok(hashed.size())
+    }
+
+    /// Ends the upload; what has come is removed.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn cancel(self) -> Result<()> {
+        self.upload.place.remove()
+    }
+
+    /// Writes what is in the buffer. It stays there: its last block is not full, and is written again when it is.
+    fn flush(&mut self) -> Result<()> {
+        if self.failed {
+            return Err(self.io()(io::Error::other("a write before this one failed")));
+        }
+        let bytes = &self.buffer[..self.filled];
+        let written = match &mut self.writer {
+            Some(writer) => writer.write_at(self.base, bytes),
+            None => self.file.write_all_at(bytes, self.base),
+        };
+        written.map_err(self.io())
+    }
+
+    /// Reads all that was written. Only sha512 needs it, which hardly any client uses, and which none announces.
+    fn hash_again(&self, algorithm: Algorithm) -> Result<Hashed> {
+        let io = || self.io();
+        let file = self.file.try_clone().map_err(io())?;
+        let mut reader = Reader::new(file, self.offset());
+        let mut hasher = Hasher::new(algorithm);
+        let mut buffer = Buffer::new(BUFFER);
+        let mut offset = 0;
+        loop {
+            match reader.read_at(offset, &mut buffer) {
+                Ok(0) => return Ok(hasher.finish()),
+                Ok(length) => {
+                    hasher.update(&buffer[..length]);
+                    offset += length as u64;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(io()(error)),
+            }
+        }
+    }
+
+    fn writer(&mut self) -> io::Result<&mut Writer> {
+        if self.writer.is_none() {
+            self.writer = Some(Writer::growing(&self.file)?);
+        }
+        Ok(self.writer.as_mut().expect("it was made a line above"))
+    }
+
+    fn io(&self) -> impl FnOnce(io::Error) -> Error + use<> {
+        Error::io(format!("write {}", self.upload.place.data().display()))
+    }
+}

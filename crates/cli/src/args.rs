@@ -38,7 +38,7 @@ pub(crate) struct Global {
     /// Certificates (PEM) of authorities to trust besides those of the machine
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) ca: Option<PathBuf>,
-    /// Speak to registries without TLS, as always with those on this machine
+    /// Speak to registries without TLS, as with those on this machine when there is no --ca
     #[arg(long, global = true)]
     pub(crate) plain_http: bool,
     /// Print nothing but results and errors

@@ -33,7 +33,7 @@ impl Access {
 pub struct Settings {
     /// A file of authorities that are trusted besides those of the machine.
     pub ca: Option<PathBuf>,
-    /// No TLS, as always for this machine.
+    /// No TLS, as for this machine when `ca` names no authorities.
     pub plain_http: bool,
     /// How long is waited.
     pub timeouts: Timeouts,
@@ -71,7 +71,7 @@ impl Registry {
         settings: Settings,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Error> {
-        let (base, name) = address(host, name, settings.plain_http)?;
+        let (base, name) = address(host, name, &settings)?;
         let lookup = {
             let (host, name) = (host.clone(), name.clone());
             Box::new(move || keychain.find(&host, &name))
@@ -285,7 +285,7 @@ fn redirect(from: &Url, to: &Url, reason: &'static str) -> Error {
 }
 
 /// The address of a registry, and the name that it knows the repository by.
-fn address(host: &Host, name: &RepoName, plain_http: bool) -> Result<(Url, RepoName), Error> {
+fn address(host: &Host, name: &RepoName, settings: &Settings) -> Result<(Url, RepoName), Error> {
     let is_hub = matches!(
         host.as_str(),
         "docker.io" | "index.docker.io" | "registry-1.docker.io"
@@ -296,7 +296,7 @@ fn address(host: &Host, name: &RepoName, plain_http: bool) -> Result<(Url, RepoN
         host.as_str()
     };
     let mut base = Url::parse(&format!("https://{authority}/v2/"))?;
-    if plain_http || is_loopback(&base.origin.host) {
+    if settings.plain_http || (settings.ca.is_none() && is_loopback(&base.origin.host)) {
         base = Url::parse(&format!("http://{authority}/v2/"))?;
     }
     let name = match name.as_str() {
@@ -333,7 +333,7 @@ pub fn check_login(
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(), Error> {
     let any: RepoName = "any".parse().expect("letters are a name");
-    let (base, name) = address(host, &any, settings.plain_http)?;
+    let (base, name) = address(host, &any, &settings)?;
     let credential = credential.clone();
     let registry = Registry {
         http: Http::new(settings.ca.clone(), Proxies::read(variable)?, settings.timeouts),
@@ -420,8 +420,12 @@ impl Registry {
 mod tests {
     use super::*;
 
-    fn base(host: &str, plain: bool) -> (String, String) {
-        let (url, name) = address(&host.parse().unwrap(), &"model".parse().unwrap(), plain).unwrap();
+    fn base(host: &str, plain_http: bool) -> (String, String) {
+        let settings = Settings {
+            plain_http,
+            ..Settings::default()
+        };
+        let (url, name) = address(&host.parse().unwrap(), &"model".parse().unwrap(), &settings).unwrap();
         (url.to_string(), name.to_string())
     }
 

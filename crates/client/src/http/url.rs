@@ -70,8 +70,10 @@ pub(crate) struct Url {
 
 impl Url {
     pub(crate) fn parse(text: &str) -> Result<Self, Error> {
+        // Queries hold signatures, which are secrets.
+        let shown = text.split('?').next().unwrap_or_default();
         let wrong = |reason| Error::Url {
-            url: text.chars().take(200).collect(),
+            url: shown.chars().take(200).collect(),
             reason,
         };
         let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong("it has no scheme"))?;

@@ -232,11 +232,11 @@ class WithPasswords(Remote):
         self.reference = f"{self.peer.host}/team/model"
         self.model = self.settle(self.small_model(sizes=(9 * MIB,)))
 
-    def login(self, password, expect=0):
+    def login(self, password, expect=0, env=None):
         words = [BINARY, "login", self.peer.host, "-u", USER, "--password-stdin"]
         done = subprocess.run(
             [str(word) for word in words],
-            input=password + "\n", capture_output=True, text=True, env=self.store.environment(),
+            input=password + "\n", capture_output=True, text=True, env=self.store.environment(env),
         )  # fmt: skip
         self.assertEqual(done.returncode, expect, done.stderr)
         self.assertNotIn(password, done.stdout + done.stderr)
@@ -256,6 +256,32 @@ class WithPasswords(Remote):
         run(["diff", "-r", self.model, self.dir / "out"])
         self.store.run("logout", self.peer.host)
         self.store.run("versions", self.reference, expect=EXIT_AUTHENTICATION)
+
+    def test_a_credential_helper_is_asked(self):
+        programs = self.dir / "programs"
+        programs.mkdir()
+        helper = programs / "docker-credential-kept"
+        kept = self.dir / "kept.json"
+        helper.write_text(
+            "#!/bin/sh\ncase $1 in\n"
+            f"store) cat > {kept};;\n"
+            f"get) cat > /dev/null; [ -f {kept} ] && cat {kept} || {{ echo credentials not found; exit 1; }};;\n"
+            f"erase) cat > /dev/null; rm {kept};;\nesac\n"
+        )
+        helper.chmod(0o755)
+        config = self.dir / ".docker" / "config.json"
+        config.parent.mkdir()
+        config.write_text('{"credsStore": "kept", "psFormat": "x"}')
+        environment = {"PATH": f"{programs}:/usr/bin:/bin"}
+        push = ("push", self.model, f"{self.reference}:1.0")
+        self.store.run(*push, env=environment, expect=EXIT_AUTHENTICATION)
+        self.login(PASSWORD, env=environment)
+        self.assertEqual(json.loads(kept.read_text())["ServerURL"], self.peer.host)
+        self.assertEqual(json.loads(config.read_text()), {"credsStore": "kept", "psFormat": "x", "auths": {self.peer.host: {}}})
+        self.store.run(*push, env=environment)
+        self.store.run("logout", self.peer.host, env=environment)
+        self.assertFalse(kept.exists())
+        self.store.run("versions", self.reference, env=environment, expect=EXIT_AUTHENTICATION)
 
     def test_a_login_of_skopeo_serves(self):
         file = self.dir / "auth.json"

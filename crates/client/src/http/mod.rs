@@ -275,3 +275,34 @@ impl Drop for Response {
         self.keep();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn whoever_is_sent_on_from_the_open_network_gets_nowhere_near() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let http = Http::new(None, Proxies::default(), Timeouts::default());
+        for host in ["127.0.0.1", "localhost", "169.254.169.254", "[::1]"] {
+            let url = Url::parse(&format!("http://{host}:{port}/latest")).unwrap();
+            let request = Request {
+                method: "GET",
+                url: &url,
+                headers: Vec::new(),
+                body: &[],
+                reach: Reach::Public,
+            };
+            let refused = http.send(&request).err();
+            assert!(
+                matches!(refused, Some(Error::Redirect { .. })),
+                "{host}: {refused:?}"
+            );
+        }
+        listener.set_nonblocking(true).unwrap();
+        assert!(listener.accept().is_err(), "somebody came");
+    }
+}

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests unwrap")]
 
 mod auth;
+mod network;
 mod read;
 mod server;
 mod write;

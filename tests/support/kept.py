@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("MODELKEEP", ROOT / "target" / "release" / "modelkeep")).resolve()
 VENV_PYTHON = ROOT / "target" / "venv" / "bin" / "python"
 MIB = 1024 * 1024
+DEADLINE = 600  # seconds that a command may take where its caller says nothing
 
 EXIT_FAILED, EXIT_EXISTS, EXIT_DAMAGED = 1, 4, 5
 
@@ -26,8 +27,9 @@ class Unexpected(AssertionError):
 
 
 def run(command, expect=0, **options):
-    """Runs a command, captures its output as text, and insists on its exit status."""
+    """Runs a command, captures its output as text, and insists on its exit status, and on an end."""
     command = [str(word) for word in command]
+    options.setdefault("timeout", DEADLINE)
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, **options)
     if expect is not None and done.returncode != expect:
         raise Unexpected(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use modelkeep_core::{
-    Contents, Descriptor, Document, ImageConfig, Limits, Manifest, Reference, annotation,
+    Contents, Descriptor, Digest, Document, ImageConfig, Limits, Manifest, Reference, annotation,
     content::{Error, Source},
     name::Target,
 };
@@ -80,12 +80,11 @@ impl Held {
         self.config.config.labels.as_ref()?.get(name).map(String::as_str)
     }
 
-    /// The contents list; `None` for an image that something else made.
+    /// The contents list; `None` for an image that something else made, or packed again.
     pub(crate) fn contents(&self) -> Result<Option<Contents>, Failure> {
-        self.label(Contents::LABEL)
-            .map(Contents::parse)
-            .transpose()
-            .map_err(|error| Failure::new(Exit::Damage, error))
+        let contents = self.label(Contents::LABEL).map(Contents::parse).transpose();
+        let contents = contents.map_err(|error| Failure::new(Exit::Damage, error))?;
+        Ok(contents.filter(|contents| is_about(contents, &self.manifest)))
     }
 
     /// The contents list of an image that Modelkeep made.
@@ -94,7 +93,8 @@ impl Held {
             Failure::new(
                 Exit::Failed,
                 format!(
-                    "{} is an image without a contents list: modelkeep did not make it",
+                    "{} is an image without a list of what its layers hold: modelkeep did not make it, or another \
+                     tool has packed its layers again",
                     self.reference
                 ),
             )
@@ -140,6 +140,13 @@ pub(crate) fn stated<T: serde::de::DeserializeOwned + Default>(
     let text = annotations.get(name);
     text.and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_default()
+}
+
+/// Whether a contents list is about the layers of the image that carries it. Docker and others compress the layers of
+/// an image that they push and keep its labels, and an image that is built on another one inherits them.
+pub(crate) fn is_about(contents: &Contents, manifest: &Manifest) -> bool {
+    let has = |digest: &Digest| manifest.layers.iter().any(|layer| layer.digest == *digest);
+    contents.layers().iter().all(has)
 }
 
 /// What `reference` names: by the history where it has the version, else by the tag.

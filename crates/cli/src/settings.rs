@@ -9,7 +9,7 @@ use std::{
 use modelkeep_core::{Host, InvalidFilter, Mutability, Reference, RepoName, Tag, TagFilter};
 use serde::Deserialize;
 
-use crate::{args::Global, error::SettingsError};
+use crate::{args::Global, error::SettingsError, globs::Globs};
 
 /// The file that describes a repository.
 pub(crate) const FILE: &str = "modelkeep.toml";
@@ -98,6 +98,11 @@ pub(crate) struct Settings {
     pub(crate) aliases: Setting<Vec<Tag>>,
     pub(crate) image_path: Setting<String>,
     pub(crate) labels: Setting<BTreeMap<String, String>>,
+    pub(crate) executable: Setting<Vec<String>>,
+    pub(crate) entrypoint: Setting<Vec<String>>,
+    pub(crate) cmd: Setting<Vec<String>>,
+    pub(crate) env: Setting<BTreeMap<String, String>>,
+    pub(crate) user: Setting<Option<String>>,
     /// How registries are reached.
     pub(crate) network: modelkeep_client::Settings,
     /// The directory that was looked at for its name.
@@ -129,6 +134,11 @@ struct RepositoryTable {
 struct ImageTable {
     path: Option<String>,
     labels: Option<BTreeMap<String, String>>,
+    executable: Option<Vec<String>>,
+    entrypoint: Option<Vec<String>>,
+    cmd: Option<Vec<String>>,
+    env: Option<BTreeMap<String, String>>,
+    user: Option<String>,
 }
 
 impl Settings {
@@ -183,6 +193,26 @@ impl Settings {
         if let Some(reason) = image_path.as_deref().and_then(image_path_flaw) {
             return Err(invalid("image.path", reason.to_owned()));
         }
+        if let Some(error) = file
+            .image
+            .executable
+            .as_deref()
+            .and_then(|globs| Globs::parse(globs).err())
+        {
+            return Err(invalid("image.executable", error.to_string()));
+        }
+        if let Some(name) = file
+            .image
+            .env
+            .iter()
+            .flatten()
+            .find_map(|(name, _)| bad_variable(name))
+        {
+            return Err(invalid(
+                "image.env",
+                format!("{name:?} is not the name of a variable"),
+            ));
+        }
         let from_file = || Origin::File(path.clone().unwrap_or_default());
         Ok(Self {
             store: store(global)?,
@@ -201,6 +231,11 @@ impl Settings {
             aliases: setting(aliases, from_file, Vec::new),
             image_path: setting(image_path, from_file, || "/models".to_owned()),
             labels: setting(file.image.labels, from_file, BTreeMap::new),
+            executable: setting(file.image.executable, from_file, Vec::new),
+            entrypoint: setting(file.image.entrypoint, from_file, Vec::new),
+            cmd: setting(file.image.cmd, from_file, Vec::new),
+            env: setting(file.image.env, from_file, BTreeMap::new),
+            user: setting(file.image.user.map(Some), from_file, || None),
             network: network(global),
             directory,
         })
@@ -310,6 +345,11 @@ fn image_path_flaw(path: &str) -> Option<&'static str> {
         Some(Ok(_)) => None,
         _ => Some("must be a plain, absolute path such as /models"),
     }
+}
+
+/// A name that no environment can have.
+fn bad_variable(name: &str) -> Option<&str> {
+    (name.is_empty() || name.contains(['=', '\0'])).then_some(name)
 }
 
 /// The repository name that a directory's name makes: its lower-case form, if that is one.
@@ -425,6 +465,8 @@ mod tests {
             ),
             ("[repository]\naliases = [\"ledger\"]", "repository.aliases"),
             ("[image]\npath = \"/../x\"", "image.path"),
+            ("[image]\nexecutable = [\"[\"]", "image.executable"),
+            ("[image.env]\n\"A=B\" = \"c\"", "image.env"),
         ] {
             let error = resolve(text).unwrap_err().to_string();
             assert!(error.contains(key), "{error}");

@@ -8,7 +8,7 @@ use modelkeep_core::{
 };
 use modelkeep_disk::{Staged, Writer, publish};
 
-use crate::{stream::Stream, tar};
+use crate::{scan::FileMode, stream::Stream, tar};
 
 /// The platform whose image is taken from an index.
 const PLATFORM: (&str, &str) = ("linux", "amd64");
@@ -163,13 +163,13 @@ impl<'a> Plan<'a> {
         let mut stream = Stream::new(self.size, &mut write);
         let mut at = 0;
         for (name, blob) in &self.blobs {
-            stream.put(&tar::file(name, blob.size, at))?;
+            stream.put(&tar::file(name, FileMode::Plain, blob.size, at))?;
             copy(source, blob, &mut stream, on_bytes)?;
             stream.put(tar::tail(blob.size))?;
             at = after(name, blob.size, at);
         }
         let size = self.list.len() as u64;
-        stream.put(&tar::file(LIST, size, at))?;
+        stream.put(&tar::file(LIST, FileMode::Plain, size, at))?;
         stream.put(&self.list)?;
         stream.put(tar::tail(size))?;
         stream.put(&tar::END)?;
@@ -181,7 +181,7 @@ const LIST: &str = "manifest.json";
 
 /// Where the member after one of `size` bytes begins.
 fn after(name: &str, size: u64, at: u64) -> u64 {
-    let head = tar::file(name, size, at).len() as u64;
+    let head = tar::file(name, FileMode::Plain, size, at).len() as u64;
     at.saturating_add(head)
         .saturating_add(size)
         .saturating_add(tar::tail(size).len() as u64)

@@ -67,6 +67,39 @@ pub struct ImageSettings {
     pub path: ImagePath,
     /// Labels of the user's own.
     pub labels: BTreeMap<String, String>,
+    /// What a container of the image does.
+    pub run: RunSettings,
+}
+
+/// How an image is run. A model is not: all of it is empty then, and the config has none of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunSettings {
+    /// What is run.
+    pub entrypoint: Vec<String>,
+    /// Its arguments, which whoever runs the image may replace.
+    pub cmd: Vec<String>,
+    /// Environment.
+    pub env: BTreeMap<String, String>,
+    /// As whom: a user, or `user:group`, by name or number.
+    pub user: Option<String>,
+}
+
+impl RunSettings {
+    fn config(&self, labels: BTreeMap<String, String>) -> ContainerConfig {
+        let some = |list: Vec<String>| (!list.is_empty()).then_some(list);
+        ContainerConfig {
+            user: self.user.clone(),
+            env: some(
+                self.env
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect(),
+            ),
+            entrypoint: some(self.entrypoint.clone()),
+            cmd: some(self.cmd.clone()),
+            labels: Some(labels),
+        }
+    }
 }
 
 /// What is said about one version.
@@ -249,9 +282,7 @@ pub fn build(
                 created: provenance.created.clone(),
                 architecture: architecture.to_owned(),
                 os: "linux".to_owned(),
-                config: ContainerConfig {
-                    labels: Some(labels.clone()),
-                },
+                config: settings.run.config(labels.clone()),
                 rootfs: RootFs {
                     kind: "layers".to_owned(),
                     diff_ids: layers.iter().map(|layer| layer.digest.clone()).collect(),

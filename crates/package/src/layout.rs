@@ -4,7 +4,11 @@ use std::collections::BTreeSet;
 
 use modelkeep_core::{Digest, Limits, ModelPath, sha256::Sha256};
 
-use crate::{image::ImagePath, scan::ModelFile, tar};
+use crate::{
+    image::ImagePath,
+    scan::{FileMode, ModelFile},
+    tar,
+};
 
 /// Files from this size on have a layer of their own.
 pub const LARGE: u64 = 8 << 20;
@@ -62,8 +66,10 @@ impl LayerPlan {
         let members = members
             .iter()
             .map(|&file| {
-                let ModelFile { path, stamp, .. } = &files[file];
-                let head = tar::file(&image_path.member(path.as_str()), stamp.size, at);
+                let ModelFile {
+                    path, stamp, mode, ..
+                } = &files[file];
+                let head = tar::file(&image_path.member(path.as_str()), *mode, stamp.size, at);
                 let header_offset = at;
                 let data_offset = at.saturating_add(head.len() as u64);
                 at = data_offset
@@ -121,9 +127,16 @@ impl LayerPlan {
         let mut hasher = Sha256::new();
         hasher.update(format!("layer {} {}\n", tar::FORMAT, self.image_path).as_bytes());
         for member in &self.members {
-            let ModelFile { path, stamp, .. } = &files[member.file];
+            let ModelFile {
+                path, stamp, mode, ..
+            } = &files[member.file];
             let digest = digest_of(member.file)?;
-            hasher.update(format!("{} {} {path}\n", digest.hex(), stamp.size).as_bytes());
+            // Said of executable files only: the recipes of layers without any are what they always were.
+            let mode = match mode {
+                FileMode::Plain => "",
+                FileMode::Executable => "x ",
+            };
+            hasher.update(format!("{mode}{} {} {path}\n", digest.hex(), stamp.size).as_bytes());
         }
         Some(Digest::from_sha256(hasher.finish()))
     }
@@ -284,6 +297,9 @@ mod tests {
         assert_ne!(one, recipe(&files, "/models", b"y"));
         assert_ne!(one, recipe(&files, "/opt", b"x"));
         assert_ne!(one, recipe(&other, "/models", b"x"));
+        let [mut executable, b] = files.clone();
+        executable.mode = FileMode::Executable;
+        assert_ne!(one, recipe(&[executable, b], "/models", b"x"));
         let plans = layout(&files, &ImagePath::default(), &Limits::default()).unwrap();
         assert_eq!(plans[0].recipe(&files, |_| None), None);
     }

@@ -85,7 +85,7 @@ pub fn pack_layer(
         let file = &files[member.file];
         let size = file.stamp.size;
         let name = plan.image_path().member(file.path.as_str());
-        head.extend_from_slice(&tar::file(&name, size, member.header_offset));
+        head.extend_from_slice(&tar::file(&name, file.mode, size, member.header_offset));
         layer.put(&head).map_err(refused(file))?;
         digests.push(layer.put_file(file, on_bytes)?);
         head.clear();

@@ -54,6 +54,18 @@ pub struct ModelFile {
     pub location: PathBuf,
     /// What it looked like when it was scanned.
     pub stamp: Stamp,
+    /// Whether it can be run in the image. What it is on this disk has no part in it.
+    pub mode: FileMode,
+}
+
+/// The mode of a file in its layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FileMode {
+    /// 0644
+    #[default]
+    Plain,
+    /// 0755
+    Executable,
 }
 
 /// What changes when a file is written to or replaced.

@@ -5,6 +5,8 @@
 
 use modelkeep_core::ALIGNMENT;
 
+use crate::scan::FileMode;
+
 /// Bytes of a tar block.
 pub(crate) const BLOCK: u64 = 512;
 /// The end of an archive: two blocks of zeros.
@@ -37,7 +39,7 @@ pub(crate) fn directory(name: &str) -> Vec<u8> {
 ///
 /// Files of [`ALIGN_FROM`] bytes and more get a `comment` record that is as long as it takes to put their first byte
 /// at a multiple of [`ALIGNMENT`].
-pub(crate) fn file(name: &str, size: u64, offset: u64) -> Vec<u8> {
+pub(crate) fn file(name: &str, mode: FileMode, size: u64, offset: u64) -> Vec<u8> {
     let mut records = Vec::new();
     if !fits(name) {
         records.extend_from_slice(&record("path", name));
@@ -52,7 +54,7 @@ pub(crate) fn file(name: &str, size: u64, offset: u64) -> Vec<u8> {
     if !records.is_empty() {
         pax(&mut head, &records);
     }
-    head.extend_from_slice(&ustar(name, Kind::File, size));
+    head.extend_from_slice(&ustar(name, Kind::File(mode), size));
     head
 }
 
@@ -65,7 +67,7 @@ pub(crate) fn tail(size: u64) -> &'static [u8] {
 
 #[derive(Clone, Copy)]
 enum Kind {
-    File,
+    File(FileMode),
     Directory,
     Pax,
 }
@@ -117,7 +119,8 @@ fn pax(head: &mut Vec<u8>, records: &[u8]) {
 fn ustar(name: &str, kind: Kind, size: u64) -> [u8; BLOCK_BYTES] {
     let mut header = [0; BLOCK_BYTES];
     let (mode, flag) = match kind {
-        Kind::File => (0o644, b'0'),
+        Kind::File(FileMode::Plain) => (0o644, b'0'),
+        Kind::File(FileMode::Executable) => (0o755, b'0'),
         Kind::Directory => (0o755, b'5'),
         Kind::Pax => (0o644, b'x'),
     };

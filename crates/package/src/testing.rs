@@ -16,7 +16,7 @@ use modelkeep_core::{
 use crate::{
     image::{self, ImagePath},
     layout, pack,
-    scan::{ModelFile, ScanOptions, Stamp},
+    scan::{FileMode, ModelFile, ScanOptions, Stamp},
 };
 
 /// A file that is on no disk.
@@ -31,6 +31,7 @@ pub(crate) fn model_file(path: &str, size: u64) -> ModelFile {
             dev: 0,
             ino: 0,
         },
+        mode: FileMode::Plain,
     }
 }
 

@@ -118,6 +118,21 @@ impl Repository {
         Ok(found)
     }
 
+    pub(crate) fn manifest_digests(&self) -> Result<Vec<Digest>> {
+        digests(&self.keys.manifests())
+    }
+
+    /// The first `most` tags after `last`, which need not be one, in byte order; from the first one on without. The
+    /// list is kept in memory, for this store and its clones, until its directory changes.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Malformed`] when something else lies among them.
+    pub fn tags_after(&self, last: Option<&str>, most: usize) -> Result<Vec<Tag>> {
+        let tags = self.tag_lists.get(&self.name, &self.keys)?;
+        let from = last.map_or(0, |last| tags.partition_point(|tag| tag.as_str() <= last));
+        Ok(tags[from..].iter().take(most).cloned().collect())
+    }
+
     /// Makes sure that the entries that were read are on the disk, so that what rests on them can be reported:
     /// whoever added the last one may have died, or not yet come, to sync it.
     ///
@@ -126,21 +141,6 @@ impl Repository {
     pub fn sync_history(&self) -> Result<()> {
         publish::sync_parent(&self.keys.entry(1))
             .map_err(Error::io(format!("sync {}", self.keys.history().display())))
-    }
-
-    pub(crate) fn manifest_digests(&self) -> Result<Vec<Digest>> {
-        digests(&self.keys.manifests())
-    }
-
-    /// The first `most` tags after `last`, which need not be one, in byte order; from the first one on without. The list is kept in
-    /// memory, for this store and its clones, until its directory changes.
-    ///
-    /// # Errors
-    /// [`Error::Io`]; [`Error::Malformed`] when something else lies among them.
-    pub fn tags_after(&self, last: Option<&str>, most: usize) -> Result<Vec<Tag>> {
-        let tags = self.tag_lists.get(&self.name, &self.keys)?;
-        let from = last.map_or(0, |last| tags.partition_point(|tag| tag.as_str() <= last));
-        Ok(tags[from..].iter().take(most).cloned().collect())
     }
 
     pub(crate) fn not_found(&self, what: impl ToString) -> Error {

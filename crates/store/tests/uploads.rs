@@ -3,9 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "what tests call are tests too")]
 
 use std::{
-    env, fs,
+    fs,
     path::Path,
-    process::{Command, Stdio},
     time::{Duration, SystemTime},
 };
 
@@ -14,8 +13,6 @@ use modelkeep_store::{Repository, Store, UploadError, UploadId};
 use tempfile::TempDir;
 
 const BEGUN: &str = "2026-01-02T03:04:05Z";
-const ROOT: &str = "MODELKEEP_TEST_STORE";
-const UPLOAD: &str = "MODELKEEP_TEST_UPLOAD";
 const PIECE: usize = 300_007;
 
 fn open(root: &Path) -> (Store, Repository) {
@@ -228,48 +225,21 @@ fn room_that_no_disk_has_is_refused() {
 }
 
 #[test]
-fn a_killed_writer_leaves_an_upload_that_goes_on() {
-    const TEST: &str = "a_killed_writer_leaves_an_upload_that_goes_on";
-    let bytes = model(16 << 20);
-    if let (Some(root), Ok(id)) = (env::var_os(ROOT), env::var(UPLOAD)) {
-        let (_, repository) = open(Path::new(&root));
-        let upload = repository.upload(&id.parse().unwrap()).unwrap().unwrap();
-        let mut writing = upload.lock().unwrap();
-        let offset = usize::try_from(writing.offset()).unwrap();
-        for (n, piece) in bytes[offset..].chunks(PIECE).take(12).enumerate() {
-            writing.write(piece).unwrap();
-            if n % 3 == 2 {
-                writing.save().unwrap();
-            }
-        }
-        loop {
-            std::thread::park();
-        }
-    }
-    let (home, store, repository) = home();
-    let id = repository.begin_upload(BEGUN).unwrap().id().clone();
-    let offset = || repository.upload(&id).unwrap().unwrap().offset();
-    for _ in 0..4 {
-        let before = offset();
-        let mut writer = Command::new(env::current_exe().unwrap())
-            .args(["--exact", TEST, "--nocapture"])
-            .env(ROOT, home.path())
-            .env(UPLOAD, id.to_string())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        while offset() < before + 3 * PIECE as u64 {
-            assert!(writer.try_wait().unwrap().is_none(), "the writer ended by itself");
-            std::thread::yield_now();
-        }
-        writer.kill().unwrap();
-        writer.wait().unwrap();
-    }
-    let mut writing = repository.upload(&id).unwrap().unwrap().lock().unwrap();
-    let from = usize::try_from(writing.offset()).unwrap();
-    assert!((12 * PIECE..bytes.len()).contains(&from), "{from}");
-    writing.write(&bytes[from..]).unwrap();
+fn what_is_given_up_leaves_its_room_and_the_upload_goes_on_from_the_save() {
+    let (home, _store, repository) = home();
+    let upload = repository.begin_upload(BEGUN).unwrap();
+    let bytes = model(3 << 20);
+    let mut writing = upload.lock().unwrap();
+    writing.write(&bytes[..PIECE]).unwrap();
+    writing.save().unwrap();
+    writing.write(&bytes[PIECE..]).unwrap();
+    writing.give_up().unwrap();
+    let data = home.path().join(format!("v1/uploads/{}/data", upload.id()));
+    assert_eq!(fs::metadata(data).unwrap().len(), PIECE as u64);
+    let mut writing = upload.lock().unwrap();
+    assert_eq!(writing.offset(), PIECE as u64);
+    writing.write(&bytes[PIECE..]).unwrap();
     let digest = Digest::of(&bytes);
     writing.finish(&digest).unwrap();
-    assert_eq!(store.check(&digest).unwrap(), bytes.len() as u64);
+    is_blob(&repository, &digest, &bytes);
 }

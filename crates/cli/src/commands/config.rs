@@ -1,5 +1,7 @@
 //! `modelkeep config`
 
+use std::collections::BTreeMap;
+
 use crate::{
     args::Config,
     report::{Answer, human, json},
@@ -34,6 +36,13 @@ fn rows(settings: &Settings) -> Vec<json::Setting> {
             .collect::<Vec<_>>()
             .join(", ")
     }
+    fn pairs(pairs: &BTreeMap<String, String>) -> String {
+        let pairs: Vec<String> = pairs
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        pairs.join(", ")
+    }
     let mut rows = vec![row("store", &settings.store, |path| path.display().to_string())];
     if let Some(name) = &settings.name {
         rows.push(row("repository.name", name, ToString::to_string));
@@ -50,12 +59,13 @@ fn rows(settings: &Settings) -> Vec<json::Setting> {
         ),
         row("repository.aliases", &settings.aliases, |aliases| list(aliases)),
         row("image.path", &settings.image_path, Clone::clone),
-        row("image.labels", &settings.labels, |labels| {
-            let labels: Vec<String> = labels
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect();
-            labels.join(", ")
+        row("image.labels", &settings.labels, pairs),
+        row("image.executable", &settings.executable, |globs| list(globs)),
+        row("image.entrypoint", &settings.entrypoint, |words| list(words)),
+        row("image.cmd", &settings.cmd, |words| list(words)),
+        row("image.env", &settings.env, pairs),
+        row("image.user", &settings.user, |user| {
+            user.clone().unwrap_or_default()
         }),
     ]);
     rows

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use modelkeep_core::ModelPath;
 use modelkeep_package::unpack::{Existing, Obstacle, UnpackError, UnpackOptions, unpack};
 
@@ -10,6 +9,7 @@ use super::workers;
 use crate::{
     args::Pull,
     error::{Exit, Failure},
+    globs::Globs,
     held::Held,
     report::{Answer, human, json, progress::Progress},
     settings::Settings,
@@ -104,54 +104,18 @@ fn failure(error: UnpackError, held: &Held) -> Failure {
 }
 
 /// The patterns of `--include`: all files when there is none.
-struct Included(Option<GlobSet>);
+struct Included(Option<Globs>);
 
 impl Included {
-    /// A pattern without a slash is for names in any directory, as in `.gitignore`; with one it is for whole paths.
     fn parse(patterns: &[String]) -> Result<Self, Failure> {
         if patterns.is_empty() {
             return Ok(Self(None));
         }
-        let usage = |error: globset::Error| Failure::usage(format!("--include: {error}"));
-        let mut set = GlobSetBuilder::new();
-        for pattern in patterns {
-            let anywhere = format!("**/{pattern}");
-            let pattern = if pattern.contains('/') {
-                pattern.trim_start_matches('/')
-            } else {
-                &anywhere
-            };
-            set.add(
-                GlobBuilder::new(pattern)
-                    .literal_separator(true)
-                    .build()
-                    .map_err(usage)?,
-            );
-        }
-        Ok(Self(Some(set.build().map_err(usage)?)))
+        let globs = Globs::parse(patterns).map_err(|error| Failure::usage(format!("--include: {error}")))?;
+        Ok(Self(Some(globs)))
     }
 
     fn matches(&self, path: &ModelPath) -> bool {
-        self.0.as_ref().is_none_or(|set| set.is_match(path.as_str()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pattern_without_a_slash_is_for_names() {
-        let matches = |pattern: &str, path: &str| {
-            let included = Included::parse(&[pattern.to_owned()]).unwrap();
-            included.matches(&path.parse().unwrap())
-        };
-        assert!(matches("*.json", "config.json"));
-        assert!(matches("*.json", "1_Pooling/config.json"));
-        assert!(!matches("*.json", "model.safetensors"));
-        assert!(matches("1_Pooling/*", "1_Pooling/config.json"));
-        assert!(!matches("1_Pooling/*", "a/1_Pooling/config.json"));
-        assert!(matches("/config.json", "config.json"));
-        assert!(Included::parse(&["[".to_owned()]).is_err());
+        self.0.as_ref().is_none_or(|globs| globs.match_path(path))
     }
 }

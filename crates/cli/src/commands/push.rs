@@ -18,10 +18,10 @@ use modelkeep_ledger::{
 use modelkeep_package::{
     cache::Cache,
     card,
-    image::{self, Image, ImageSettings, Platforms, Provenance as Said},
+    image::{self, Image, ImageSettings, Platforms, Provenance as Said, RunSettings},
     layout::{LayerPlan, layout},
     pack::{PackedLayer, pack_layer},
-    scan::{self, ModelFile, ScanOptions, Warning},
+    scan::{self, FileMode, ModelFile, ScanOptions, Warning},
 };
 use modelkeep_store::{Repository, Store};
 use modelkeep_transfer::in_parallel;
@@ -30,6 +30,7 @@ use super::workers;
 use crate::{
     args::{Global, Push, Step},
     error::{Exit, Failure, registry},
+    globs::Globs,
     held::read_manifest,
     provenance::{Provenance, now},
     report::{Answer, human, json, progress::Progress},
@@ -197,9 +198,16 @@ impl<'a> Job<'a> {
                 .parse()
                 .map_err(|error| Failure::new(Exit::Usage, error))?,
             labels: settings.labels.value.clone(),
+            run: RunSettings {
+                entrypoint: settings.entrypoint.value.clone(),
+                cmd: settings.cmd.value.clone(),
+                env: settings.env.value.clone(),
+                user: settings.user.value.clone(),
+            },
         };
         store_is_outside(settings, directory)?;
-        let scan = scan::scan(directory, &ScanOptions::default()).map_err(Failure::failed)?;
+        let mut scan = scan::scan(directory, &ScanOptions::default()).map_err(Failure::failed)?;
+        mark_executables(&mut scan.files, &settings.executable.value)?;
         let (host, name) = match &reference {
             Some(reference) => wiring::place(settings, reference.host.as_ref(), &reference.name)?,
             None => wiring::place(settings, None, settings.repository_name()?)?,
@@ -719,6 +727,16 @@ fn next_version(arguments: &Push, endpoint: Option<&Endpoint>, history: &History
 /// What the end takes.
 fn limits(endpoint: Option<&Endpoint>) -> Limits {
     endpoint.map_or_else(Limits::default, |endpoint| endpoint.target().limits())
+}
+
+/// Lets the files that the settings name be run in the image.
+fn mark_executables(files: &mut [ModelFile], patterns: &[String]) -> Result<(), Failure> {
+    let globs =
+        Globs::parse(patterns).map_err(|error| Failure::usage(format!("image.executable: {error}")))?;
+    for file in files.iter_mut().filter(|file| globs.match_path(&file.path)) {
+        file.mode = FileMode::Executable;
+    }
+    Ok(())
 }
 
 /// One cache for each model directory, in the store's own directory.

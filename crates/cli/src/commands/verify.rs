@@ -273,14 +273,17 @@ impl Findings {
         if !media::is_image_config(&manifest.config.media_type) {
             return;
         }
-        // Damage of the config shows when its blob is read.
-        let labels = match held::read_config(repository, manifest) {
-            Ok(config) => config.config.labels.unwrap_or_default(),
-            Err(Error::Malformed { what: blob, reason }) => {
+        let has_root = publication.is_some_and(|publication| publication.publish.root.is_some());
+        let is_model = has_root || manifest.annotations.contains_key(annotation::ROOT);
+        // Damage of the config shows when its blob is read. What others push has the config that they like.
+        let config = match held::read_config(repository, manifest) {
+            Ok(config) => config,
+            Err(Error::Malformed { what: blob, reason }) if is_model => {
                 return self.problem(what, &Error::Malformed { what: blob, reason });
             }
             Err(_) => return,
         };
+        let labels = config.config.labels.unwrap_or_default();
         let Some(list) = labels.get(Contents::LABEL) else {
             return;
         };
@@ -288,8 +291,15 @@ impl Findings {
             Ok(contents) => {
                 let layer_sizes: BTreeMap<_, _> =
                     manifest.layers.iter().map(|l| (&l.digest, l.size)).collect();
+                // Skopeo and podman compress layers when they push: the list is then about what is in them.
+                let is_compressed = |layer: &Digest| {
+                    !layer_sizes.contains_key(layer) && config.rootfs.diff_ids.contains(layer)
+                };
                 for file in contents.files() {
                     let layer = &contents.layers()[file.layer];
+                    if is_compressed(layer) {
+                        continue;
+                    }
                     let end = file.offset.saturating_add(file.size);
                     if layer_sizes.get(layer).is_none_or(|&size| end > size) {
                         self.problems

@@ -7,6 +7,7 @@ use std::{
 };
 
 use modelkeep_core::{Digest, media};
+use serde_json::Value;
 
 use crate::harness::{Home, noise};
 
@@ -107,6 +108,34 @@ fn the_server_and_the_command_line_keep_one_history_and_one_rule() {
     let listed = home.json(&["versions", "digits"]);
     assert_eq!(listed["versions"][0]["digest"], digest.to_string());
     assert_eq!(listed["versions"][0]["author"], "anonymous@127.0.0.1");
+    home.ok(&["verify", "--all"]);
+}
+
+/// As skopeo and podman do, which compress layers when they push.
+#[test]
+fn an_image_whose_layers_another_tool_has_packed_anew_is_no_damage() {
+    let home = Home::new();
+    home.model("model");
+    home.ok(&["push", "model", "digits:1.0"]);
+    let server = Serving::start(&home, &[]);
+    let (_, _, manifest) = server.send("GET", "/v2/digits/manifests/1.0", "", b"");
+    let mut manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let config = manifest["config"]["digest"].as_str().unwrap().to_owned();
+    let path = format!("/v2/other/blobs/uploads/?mount={config}&from=digits");
+    assert_eq!(server.send("POST", &path, "", b"").0, 201);
+    for layer in manifest["layers"].as_array_mut().unwrap() {
+        let bytes = format!("{layer} packed anew").into_bytes();
+        let digest = Digest::of(&bytes);
+        let path = format!("/v2/other/blobs/uploads/?digest={digest}");
+        assert_eq!(server.send("POST", &path, "", &bytes).0, 201);
+        layer["digest"] = digest.to_string().into();
+        layer["size"] = bytes.len().into();
+        layer["mediaType"] = "application/vnd.oci.image.layer.v1.tar+gzip".into();
+    }
+    let bytes = manifest.to_string().into_bytes();
+    let path = "/v2/other/manifests/1.0";
+    assert_eq!(server.send("PUT", path, media::OCI_MANIFEST, &bytes).0, 201);
+    home.ok(&["verify", "other:1.0"]);
     home.ok(&["verify", "--all"]);
 }
 

@@ -48,6 +48,29 @@ fn a_mistake_in_the_file_is_an_error_of_usage() {
 }
 
 #[test]
+fn an_image_runs_what_the_settings_say() {
+    let home = Home::new();
+    home.model("digits");
+    home.ok(&["push", "digits", "1.0"]);
+    home.write(
+        "digits/modelkeep.toml",
+        "[image]\nexecutable = [\"config.*\"]\nentrypoint = [\"/models/config.json\"]\ncmd = [\"--help\"]\nuser = \"65532\"\nenv = { A = \"b\" }\n",
+    );
+    home.ok(&["push", "digits", "1.1"]);
+    let [plain, program] = ["digits:1.0", "digits:1.1"].map(|version| home.json(&["show", version]));
+    assert_eq!(plain["content_root"], program["content_root"]);
+    assert_ne!(plain["layers"], program["layers"], "the mode is in the layer");
+    let config = &program["config"]["config"];
+    assert_eq!(config["Entrypoint"][0], "/models/config.json");
+    assert_eq!(
+        (&config["Cmd"][0], &config["Env"][0]),
+        (&"--help".into(), &"A=b".into())
+    );
+    assert_eq!(config["User"], "65532");
+    assert!(plain["config"]["config"]["Entrypoint"].is_null());
+}
+
+#[test]
 fn the_store_flag_wins() {
     let home = Home::new();
     home.model("digits");

@@ -103,6 +103,30 @@ fn labels_of_the_user_stand_beside_ours_and_never_in_their_place() {
 }
 
 #[test]
+fn only_an_image_that_is_to_be_run_says_how() {
+    let config = |settings: &ImageSettings| {
+        let image = image(settings, &provenance(), Platforms::Single, &Limits::default()).unwrap();
+        String::from_utf8(image.configs[0].bytes.clone()).unwrap()
+    };
+    let model = config(&ImageSettings::default());
+    for field in ["User", "Env", "Entrypoint", "Cmd"] {
+        assert!(!model.contains(&format!("\"{field}\"")), "{model}");
+    }
+    let program = config(&ImageSettings {
+        run: RunSettings {
+            entrypoint: vec!["/app/bin/serve".to_owned()],
+            cmd: vec!["--quiet".to_owned()],
+            env: BTreeMap::from([("HOME".to_owned(), "/data".to_owned())]),
+            user: Some("65532".to_owned()),
+        },
+        ..ImageSettings::default()
+    });
+    let said =
+        r#""User":"65532","Env":["HOME=/data"],"Entrypoint":["/app/bin/serve"],"Cmd":["--quiet"],"Labels""#;
+    assert!(program.contains(said), "{program}");
+}
+
+#[test]
 fn what_would_not_be_read_everywhere_is_refused() {
     let settings = ImageSettings::default();
     let with = |provenance: &Provenance, limits: &Limits| {

@@ -9,7 +9,9 @@ use std::{
 use modelkeep_core::ModelPath;
 use rustix::io::Errno;
 
-use super::{ModelFile, Scan, ScanError, ScanOptions, Stamp, SymlinkProblem, Warning, ignored::Ignored};
+use super::{
+    FileMode, ModelFile, Scan, ScanError, ScanOptions, Stamp, SymlinkProblem, Warning, ignored::Ignored,
+};
 
 /// A directory that is still to be read.
 struct Pending {
@@ -143,6 +145,7 @@ impl Walk<'_> {
                 path: model_path,
                 location,
                 stamp: Stamp::of(&metadata),
+                mode: FileMode::Plain,
             });
         } else {
             let kind = special(&metadata);

@@ -24,7 +24,7 @@ fn names_of_every_length_are_read_back() {
         for letter in ["a", "é"] {
             let name = format!("m/{}", letter.repeat(length));
             let mut bytes = directory(&name);
-            bytes.extend(file(&name, 3, bytes.len() as u64));
+            bytes.extend(file(&name, FileMode::Plain, 3, bytes.len() as u64));
             bytes.extend(b"abc");
             bytes.extend(tail(3));
             bytes.extend(END);
@@ -38,6 +38,19 @@ fn names_of_every_length_are_read_back() {
 }
 
 #[test]
+fn the_mode_is_all_that_makes_a_file_executable() {
+    let mode = |bytes: &[u8]| {
+        let mut archive = ::tar::Archive::new(bytes);
+        let entry = archive.entries().unwrap().next().unwrap().unwrap();
+        entry.header().mode().unwrap()
+    };
+    let plain = file("m/a", FileMode::Plain, 3, 0);
+    let executable = file("m/a", FileMode::Executable, 3, 0);
+    assert_eq!((mode(&plain), mode(&executable)), (0o644, 0o755));
+    assert_eq!(plain.len(), executable.len());
+}
+
+#[test]
 fn large_files_begin_at_a_page_wherever_their_header_is() {
     for name in [
         "models/a".to_owned(),
@@ -47,7 +60,7 @@ fn large_files_begin_at_a_page_wherever_their_header_is() {
     ] {
         for size in [ALIGN_FROM, HUGE] {
             for offset in (0..3 * 4096).step_by(512) {
-                let head = file(&name, size, offset);
+                let head = file(&name, FileMode::Plain, size, offset);
                 assert_eq!((offset + head.len() as u64) % 4096, 0, "{name} at {offset}");
                 assert!(head.len() <= 3 * 4096);
                 let mut archive = ::tar::Archive::new(&head[..]);
@@ -60,7 +73,7 @@ fn large_files_begin_at_a_page_wherever_their_header_is() {
         }
     }
     assert_eq!(
-        file("a", ALIGN_FROM, 3584).len(),
+        file("a", FileMode::Plain, ALIGN_FROM, 3584).len(),
         512,
         "no padding where none is due"
     );
@@ -68,7 +81,7 @@ fn large_files_begin_at_a_page_wherever_their_header_is() {
 
 #[test]
 fn small_files_are_not_padded() {
-    assert_eq!(file("a", ALIGN_FROM - 1, 0).len(), 512);
+    assert_eq!(file("a", FileMode::Plain, ALIGN_FROM - 1, 0).len(), 512);
 }
 
 #[test]
@@ -104,9 +117,12 @@ fn the_member_after_a_file_of_more_than_8_gib_is_found() {
         }
     }
     let size = HUGE + 5;
-    let head = file("models/huge", size, 0);
+    let head = file("models/huge", FileMode::Plain, size, 0);
     let second = head.len() as u64 + size + tail(size).len() as u64;
-    let parts = vec![(0, head), (second, file("models/next", 1, second))];
+    let parts = vec![
+        (0, head),
+        (second, file("models/next", FileMode::Plain, 1, second)),
+    ];
     let mut archive = ::tar::Archive::new(Sparse { parts, at: 0 });
     let found: Vec<_> = archive
         .entries_with_seek()

@@ -26,12 +26,16 @@ pub enum Denial {
     },
 }
 
+/// Docker takes its own standard message of this code, `authentication required`, for a fault that may pass, and tries
+/// again for a minute before it shows anything. Any other message is shown at once.
+const LOG_IN: &str = "log in with an account of this registry";
+
 impl Denial {
     /// The answer, with the spec's error code.
     pub fn response(&self) -> Response {
         match self {
             Self::Unauthenticated { challenge } => {
-                Response::error(Status::UNAUTHORIZED, "UNAUTHORIZED", "authentication required")
+                Response::error(Status::UNAUTHORIZED, "UNAUTHORIZED", LOG_IN)
                     .field("WWW-Authenticate", challenge)
             }
             Self::Forbidden { who } => {

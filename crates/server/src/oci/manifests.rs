@@ -11,7 +11,7 @@ use modelkeep_core::{
     content::{Error, Expect, Names, Need, Source, Target as _},
     name::Target,
 };
-use modelkeep_ledger::{self as ledger, DeleteError, Force, Publish, TagError};
+use modelkeep_ledger::{self as ledger, DeleteError, Force, Outcome, Publish, TagError};
 use modelkeep_store::Repository;
 use serde::Deserialize;
 
@@ -27,8 +27,8 @@ use crate::{
 const MOST_BYTES: u64 = 4 << 20;
 /// A manifest that is larger waits for its turn to be read.
 const SMALL_BYTES: u64 = 128 << 10;
-/// Tags of one push.
-const MOST_TAGS: usize = 100;
+/// Tags of one push: each is a header field of the answer, of which some clients read a hundred.
+const MOST_TAGS: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn unknown(reference: &Target) -> Fault {
@@ -176,7 +176,13 @@ fn set_tags(
         params: Default::default(),
     };
     match ledger::tag(repository, &exchange.author(), tags, &publish) {
-        Ok(_) => Ok(()),
+        Ok(outcomes) => {
+            // Whoever set it first may have died before its entry was on the disk.
+            if outcomes.iter().any(|(_, outcome)| *outcome == Outcome::Unchanged) {
+                repository.sync_history()?;
+            }
+            Ok(())
+        }
         Err(TagError::Refused(refused)) => {
             let mut message = TagError::Refused(refused.clone()).to_string();
             // Only a proposal: whoever follows it is judged again.

@@ -19,8 +19,9 @@ use crate::{
 
 /// How long an upload waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The disk is looked at again after so many bytes whose number nobody announced.
-const LOOK_AGAIN_BYTES: u64 = 64 << 20;
+/// The disk is looked at again after so many bytes whose number nobody announced: much less, for all uploads at once,
+/// than is to stay free.
+const LOOK_AGAIN_BYTES: u64 = 4 << 20;
 
 /// `POST`: mounts a blob, takes one whole, or begins an upload.
 pub(crate) fn begin(exchange: &mut Exchange<'_, '_>, name: &RepoName) -> Result<Response, Fault> {
@@ -162,8 +163,7 @@ pub(crate) fn append(
 ) -> Result<Response, Fault> {
     let upload = find(exchange, name, id)?;
     let _place = exchange.place()?;
-    let mut writing = upload.lock()?;
-    exchange.receive_chunk(&mut writing, name, id)?;
+    let mut writing = exchange.receive_chunk(&upload, name)?;
     writing.save()?;
     Ok(holds(Response::new(Status::ACCEPTED), name, id, writing.offset()))
 }
@@ -178,9 +178,7 @@ pub(crate) fn finish(
     let digest = parameter(exchange, "digest")?;
     let digest = digest.ok_or_else(|| Fault::bad("DIGEST_INVALID", "the parameter digest is missing"))?;
     let _place = exchange.place()?;
-    let mut writing = upload.lock()?;
-    exchange.receive_chunk(&mut writing, name, id)?;
-    writing.finish(&digest)?;
+    exchange.receive_chunk(&upload, name)?.finish(&digest)?;
     Ok(created(name, &digest))
 }
 
@@ -251,27 +249,42 @@ impl<'r> Exchange<'r, '_> {
         })
     }
 
-    /// Takes the body as the next chunk, if that is what it says it is.
-    fn receive_chunk(&mut self, writing: &mut Writing, name: &RepoName, id: &UploadId) -> Result<(), Fault> {
+    /// Takes the body as the next chunk, if that is what it says it is. What is not taken whole leaves the upload as it
+    /// was, or as far as it was saved.
+    fn receive_chunk(&mut self, upload: &Upload, name: &RepoName) -> Result<Writing, Fault> {
+        let mut writing = upload.lock()?;
+        let received = self
+            .chunk_length(&writing, name)
+            .and_then(|length| self.receive(&mut writing, length));
+        match received {
+            Ok(()) => Ok(writing),
+            Err(fault) => {
+                // What cannot be given back now is when somebody goes on, or sweeps.
+                let _ = writing.give_up();
+                Err(fault)
+            }
+        }
+    }
+
+    /// How long the chunk is, if the request says; it must begin where the upload goes on.
+    fn chunk_length(&self, writing: &Writing, name: &RepoName) -> Result<Option<u64>, Fault> {
         let Some(field) = self.request.header("content-range") else {
-            return self.receive(writing, None);
+            return Ok(None);
         };
         let chunk = ranges::chunk(field)
             .ok_or_else(|| Fault::bad("BLOB_UPLOAD_INVALID", "Content-Range must be FIRST-LAST"))?;
-        if chunk.offset != writing.offset() {
-            let message = format!(
-                "the chunk begins at {}, and the upload goes on at {}",
-                chunk.offset,
-                writing.offset()
-            );
-            return Err(
-                Fault::new(Status::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", message)
-                    .field("Location", upload_path(name, id))
-                    .field("Range", range(writing.offset()))
-                    .field("Docker-Upload-UUID", id.to_string()),
-            );
+        let (begin, id) = (writing.offset(), writing.upload().id());
+        if chunk.offset == begin {
+            return Ok(Some(chunk.length));
         }
-        self.receive(writing, Some(chunk.length))
+        let first = chunk.offset;
+        let message = format!("the chunk begins at {first}, and the upload goes on at {begin}");
+        Err(
+            Fault::new(Status::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", message)
+                .field("Location", upload_path(name, id))
+                .field("Range", range(begin))
+                .field("Docker-Upload-UUID", id.to_string()),
+        )
     }
 
     /// Takes the body, all of it or as much as arrives; what has arrived is saved if the rest does not.

@@ -189,6 +189,15 @@ impl Writing {
         Ok(hashed.size())
     }
 
+    /// Gives up what has come since the last save, and its room on the disk. The upload goes on from there.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn give_up(self) -> Result<()> {
+        let saved = self.upload.state.offset;
+        self.file.set_len(saved).map_err(self.io())
+    }
+
     /// Ends the upload; what has come is removed.
     ///
     /// # Errors

@@ -8,7 +8,12 @@ use modelkeep_core::{
 use modelkeep_ledger::{Proposed, PublishError, Standing, Verdict, judge, next_free};
 
 use super::{Decided, Figures, Job};
-use crate::{error::Failure, held::read_image, report::progress::Progress, wiring::Endpoint};
+use crate::{
+    error::Failure,
+    held::{is_about, read_image},
+    report::progress::Progress,
+    wiring::Endpoint,
+};
 
 /// What stands under a tag, with the content root of a model.
 pub(super) fn standing(
@@ -20,11 +25,11 @@ pub(super) fn standing(
         return Ok(None);
     };
     // What is no model stands there all the same.
-    let config = read_image(source, &manifest).ok().map(|(_, config)| config);
-    let labels = config.and_then(|config| config.config.labels).unwrap_or_default();
-    let contents = labels
-        .get(Contents::LABEL)
-        .and_then(|list| Contents::parse(list).ok());
+    let contents = read_image(source, &manifest).ok().and_then(|(image, config)| {
+        let labels = config.config.labels?;
+        let contents = Contents::parse(labels.get(Contents::LABEL)?).ok()?;
+        is_about(&contents, &image).then_some(contents)
+    });
     Ok(Some(Standing {
         manifest,
         root: contents.map(|contents| contents.root()),

@@ -215,7 +215,7 @@ class Plain(Remote):
         run([*skopeo, f"dir:{copy}", f"docker://{self.reference}:image"])
         self.assertEqual(self.store.json("show", f"{self.reference}:image")["files"], [])
         refused = self.store.run("pull", f"{self.reference}:image", expect=EXIT_FAILED)
-        self.assertIn("without a contents list", refused.stderr)
+        self.assertIn("modelkeep did not make it", refused.stderr)
 
     def test_what_is_not_there_is_said(self):
         for words in (("pull", f"{self.reference}:9"), ("versions", self.reference), ("show", f"{self.reference}:9")):

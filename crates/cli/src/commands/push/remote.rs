@@ -83,10 +83,12 @@ impl Job<'_> {
             let put = registry.put_manifest(&self.version, &top.media_type, &blob.bytes);
             // A registry that keeps versions itself refuses when somebody was faster.
             if let Err(error) = put {
-                return Err(match registry.resolve(&self.version) {
-                    Ok(Some(other)) if other.digest != top.digest => self.taken(&other, &top)?,
-                    _ => error.into(),
-                });
+                match registry.resolve(&self.version) {
+                    Ok(Some(other)) if other.digest != top.digest => return Err(self.taken(&other, &top)?),
+                    // Its answer was lost.
+                    Ok(Some(_)) => {}
+                    _ => return Err(error.into()),
+                }
             }
         }
         match registry.resolve(&self.version)? {

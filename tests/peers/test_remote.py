@@ -6,9 +6,10 @@ import re
 import socket
 import subprocess
 import threading
+from pathlib import Path
 
 from base import PeerTest
-from kept import BINARY, EXIT_DAMAGED, EXIT_EXISTS, EXIT_FAILED, MIB, ended_within, run, write_safetensors
+from kept import BINARY, EXIT_DAMAGED, EXIT_EXISTS, EXIT_FAILED, MIB, VENV_PYTHON, ended_within, run, write_safetensors
 
 EXIT_AUTHENTICATION = 3
 USER, PASSWORD = "ada", "correct-horse"
@@ -63,10 +64,13 @@ class Registry:
 
 
 class Wire:
-    """A wire to a port, which counts the bytes that go over it."""
+    """A wire to a port, which counts the bytes that go over it, and breaks, or waits, where a test wants it to."""
 
-    def __init__(self, port):
+    def __init__(self, port, breaks_after=None, before_answer_to=None):
         self.to = port
+        self.breaks_after = breaks_after
+        self.needle, self.action = before_answer_to or (None, None)
+        self.asked = False
         self.bytes = 0
         self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -81,13 +85,25 @@ class Wire:
                 return  # closed
             server = socket.create_connection(("127.0.0.1", self.to))
             for source, target in ((client, server), (server, client)):
-                threading.Thread(target=self.pump, args=(source, target), daemon=True).start()
+                threading.Thread(target=self.pump, args=(source, target, source is client), daemon=True).start()
 
-    def pump(self, source, target):
+    def pump(self, source, target, asks):
         try:
             while piece := source.recv(1 << 16):
                 with self.lock:
                     self.bytes += len(piece)
+                    breaks = self.breaks_after is not None and self.bytes > self.breaks_after
+                    if breaks:
+                        self.breaks_after = None
+                if breaks:
+                    for end in (source, target):
+                        end.shutdown(socket.SHUT_RDWR)
+                    return
+                if self.needle and asks and self.needle in piece:
+                    self.asked = True
+                elif self.asked and not asks:
+                    self.asked = False
+                    self.action()
                 target.sendall(piece)
             target.shutdown(socket.SHUT_WR)
         except OSError:
@@ -168,6 +184,29 @@ class Plain(Remote):
         self.assertIn("next free version is 1.1", refused.stderr)
         self.assertEqual(self.store.json("show", f"{self.reference}:1.0")["digest"], first["digest"])
 
+    def test_a_connection_that_breaks_costs_no_version(self):
+        broken = Wire(self.peer.port, breaks_after=5 * MIB)
+        self.addCleanup(broken.listener.close)
+        self.store.run("push", self.model, f"{broken.host}/team/model:1.0")
+        self.assertIsNone(broken.breaks_after, "it broke")
+        size = sum(path.stat().st_size for path in self.model.rglob("*") if path.is_file())
+        self.assertGreater(broken.bytes, size)
+        again = Wire(self.peer.port, breaks_after=15 * MIB)
+        self.addCleanup(again.listener.close)
+        self.store.run("pull", f"{again.host}/team/model:1.0", "-o", self.dir / "out")
+        self.assertIsNone(again.breaks_after, "it broke")
+        self.assertLess(again.bytes, size + MIB, "what had come was not fetched again")
+        run(["diff", "-r", self.model, self.dir / "out"])
+
+    def test_a_version_that_another_tool_overwrites_in_the_same_moment_is_not_called_ours(self):
+        other = self.store.json("push", self.small_model("other", sizes=(), seed=2), f"{self.reference}:other")
+        skopeo = ["skopeo", "--insecure-policy", "copy", "--src-tls-verify=false", "--dest-tls-verify=false"]
+        overwrite = [*skopeo, f"docker://{self.reference}:other", f"docker://{self.reference}:1.0"]
+        wire = Wire(self.peer.port, before_answer_to=(b"PUT /v2/team/model/manifests/1.0 ", lambda: run(overwrite)))
+        self.addCleanup(wire.listener.close)
+        refused = self.store.run("push", self.model, f"{wire.host}/team/model:1.0", expect=EXIT_EXISTS)
+        self.assertIn(other["digest"], refused.stderr)
+
     def test_an_index_and_an_export_keep_their_digests(self):
         pushed = self.store.json("push", self.model, f"{self.reference}:1.0", "--index")
         self.store.run("export", f"{self.reference}:1.0", "--oci", self.dir / "layout")
@@ -216,6 +255,18 @@ class Plain(Remote):
         self.assertEqual(self.store.json("show", f"{self.reference}:image")["files"], [])
         refused = self.store.run("pull", f"{self.reference}:image", expect=EXIT_FAILED)
         self.assertIn("modelkeep did not make it", refused.stderr)
+
+    def test_documents_are_what_the_schema_says(self):
+        documents = {
+            "push": self.store.json("push", self.model, f"{self.reference}:1.0"),
+            "versions": self.store.json("versions", self.reference),
+            "show": self.store.json("show", f"{self.reference}:1.0"),
+            "verify": self.store.json("verify", f"{self.reference}:1.0"),
+        }
+        lines = "".join(f"{command} {json.dumps(document)}\n" for command, document in documents.items())
+        validate = Path(__file__).with_name("validate.py")
+        done = subprocess.run([VENV_PYTHON, validate], input=lines, capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stdout.count("valid ")), (0, len(documents)), done.stderr)
 
     def test_what_is_not_there_is_said(self):
         for words in (("pull", f"{self.reference}:9"), ("versions", self.reference), ("show", f"{self.reference}:9")):

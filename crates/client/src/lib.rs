@@ -23,6 +23,7 @@
 
 #![forbid(unsafe_code)]
 
+mod address;
 mod auth;
 mod credentials;
 mod error;

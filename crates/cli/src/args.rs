@@ -3,18 +3,20 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
-use modelkeep_core::RepoName;
+use modelkeep_core::{Host, RepoName};
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  failed
   2  wrong usage or settings
+  3  a registry wants other credentials
   4  refused: the version exists with other content
   5  a check found damage
   130  interrupted
 
-A VERSION is any OCI tag (1.0, v2.3.1-rc.1, candidate). NAME:VERSION and NAME@sha256:... work wherever VERSION does.";
+A VERSION is any OCI tag (1.0, v2.3.1-rc.1, candidate). NAME:VERSION and NAME@sha256:... work wherever VERSION does,
+and HOST/NAME:VERSION is in the registry HOST.";
 
 /// Versions for machine-learning models that stay what they were.
 #[derive(Debug, Parser)]
@@ -33,6 +35,12 @@ pub(crate) struct Global {
     /// The store to use, instead of the one in MODELKEEP_HOME or the data directory of the user
     #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::DirPath)]
     pub(crate) store: Option<PathBuf>,
+    /// Certificates (PEM) of authorities to trust besides those of the machine
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) ca: Option<PathBuf>,
+    /// Speak to registries without TLS, as with those on this machine when there is no --ca
+    #[arg(long, global = true)]
+    pub(crate) plain_http: bool,
     /// Print nothing but results and errors
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
@@ -54,6 +62,10 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Write a version as an OCI image layout or a docker archive
     Export(Export),
+    /// Store the user and password of a registry, where docker keeps them
+    Login(Login),
+    /// Forget the user and password of a registry
+    Logout(Logout),
     /// Serve the store as an OCI registry
     Serve(Serve),
     /// Remove what no manifest needs
@@ -189,6 +201,24 @@ pub(crate) struct ExportTo {
     /// An archive for docker load and podman load
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) docker_archive: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Login {
+    /// The registry, as HOST or HOST:PORT
+    pub(crate) host: Host,
+    /// The user
+    #[arg(long, short, value_name = "USER")]
+    pub(crate) username: String,
+    /// Read the password from standard input; nothing else is a safe place for it
+    #[arg(long, required = true)]
+    pub(crate) password_stdin: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Logout {
+    /// The registry, as HOST or HOST:PORT
+    pub(crate) host: Host,
 }
 
 #[derive(Args, Debug)]

@@ -13,6 +13,7 @@ pub(crate) enum Exit {
     Done = 0,
     Failed = 1,
     Usage = 2,
+    Authentication = 3,
     Exists = 4,
     Damage = 5,
 }
@@ -51,6 +52,14 @@ impl Failure {
 
     /// An error of the world around, with a hint where its cause is known.
     pub(crate) fn failed(error: impl Error + Send + Sync + 'static) -> Self {
+        if let Some(registry) = registry(&error) {
+            let (exit, hint) = advice(registry);
+            let failure = Self::new(exit, error);
+            return match hint {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            };
+        }
         if is_damage(&error) {
             return Self::new(Exit::Damage, error)
                 .hint("`modelkeep verify --all` lists everything that is damaged");
@@ -64,6 +73,39 @@ impl Failure {
                 .hint("look at the owner and mode of that path; `modelkeep config` says where the store is"),
             _ => failure,
         }
+    }
+}
+
+/// The error of a registry somewhere below `error`. Ports carry it inside of an I/O error.
+pub(crate) fn registry<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a modelkeep_client::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let carried = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let carried = carried.and_then(|inner| inner.downcast_ref::<modelkeep_client::Error>());
+        if let Some(found) = error.downcast_ref().or(carried) {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// Exit code of an error of a registry, and what may be done about it.
+fn advice(error: &modelkeep_client::Error) -> (Exit, Option<String>) {
+    use modelkeep_client::Error as Registry;
+    match error {
+        Registry::Authentication { host, .. } => (
+            Exit::Authentication,
+            Some(format!(
+                "`modelkeep login {host} -u USER --password-stdin`, or `docker login {host}`"
+            )),
+        ),
+        error if error.is_authentication() => (Exit::Authentication, None),
+        Registry::TooLarge { .. } => (
+            Exit::Failed,
+            Some("split the file: safetensors in shards are what the libraries expect".to_owned()),
+        ),
+        _ => (Exit::Failed, None),
     }
 }
 
@@ -183,6 +225,6 @@ pub(crate) enum Unknown {
     Version { name: RepoName, version: String },
     #[error("{name} has no manifest {digest}")]
     Manifest { name: RepoName, digest: Digest },
-    #[error("the registry {0} cannot be reached by this modelkeep: only the embedded store is built in")]
+    #[error("the registry {0} is known by its host only")]
     Registry(Registry),
 }

@@ -3,23 +3,22 @@
 use std::collections::BTreeMap;
 
 use modelkeep_core::{
-    Contents, Descriptor, Digest, Document, ImageConfig, Limits, Manifest, Reference,
-    content::{Error, Names, Source},
+    Contents, Descriptor, Digest, Document, ImageConfig, Limits, Manifest, Reference, annotation,
+    content::{Error, Source},
     name::Target,
 };
 use modelkeep_ledger::{History, Publication};
-use modelkeep_store::Repository;
 
 use crate::{
     error::{Exit, Failure, Unknown},
     settings::Settings,
-    wiring,
+    wiring::{self, Endpoint},
 };
 
 /// An image that a version or a digest names.
 pub(crate) struct Held {
     pub(crate) reference: Reference,
-    pub(crate) repository: Repository,
+    pub(crate) repository: Endpoint,
     /// What the history says of it; `None` for what is named by digest and for tags without history.
     pub(crate) publication: Option<Publication>,
     /// The manifest or the index that is named.
@@ -32,7 +31,7 @@ pub(crate) struct Held {
 /// What a version or a digest names, before any of it is read.
 pub(crate) struct Named {
     pub(crate) reference: Reference,
-    pub(crate) repository: Repository,
+    pub(crate) repository: Endpoint,
     pub(crate) history: History,
     pub(crate) root: Descriptor,
     pub(crate) publication: Option<Publication>,
@@ -41,9 +40,9 @@ pub(crate) struct Named {
 impl Named {
     /// Finds what `text` names.
     pub(crate) fn find(settings: &Settings, text: &str) -> Result<Self, Failure> {
-        let reference = settings.reference(text)?;
+        let reference = wiring::placed(settings, settings.reference(text)?)?;
         let repository = wiring::repository(settings, reference.host.as_ref(), &reference.name)?;
-        let history = modelkeep_ledger::read(&repository)?;
+        let history = repository.history()?;
         let (root, publication) = resolve(&repository, &history, &reference)?;
         Ok(Self {
             reference,
@@ -65,7 +64,7 @@ impl Held {
             publication,
             ..
         } = Named::find(settings, text)?;
-        let (manifest, config) = read_image(&repository, &root)?;
+        let (manifest, config) = read_image(repository.source(), &root)?;
         Ok(Self {
             reference,
             repository,
@@ -111,22 +110,48 @@ impl Held {
         self.reference.tag().map(ToString::to_string)
     }
 
+    /// Metrics: those of the history, else those that the image states.
+    pub(crate) fn metrics(&self) -> BTreeMap<String, f64> {
+        match &self.publication {
+            Some(publication) => publication.publish.metrics.clone(),
+            None => stated(self.annotations(), annotation::METRICS),
+        }
+    }
+
+    /// Parameters: those of the history, else those that the image states.
+    pub(crate) fn params(&self) -> BTreeMap<String, String> {
+        match &self.publication {
+            Some(publication) => publication.publish.params.clone(),
+            None => stated(self.annotations(), annotation::PARAMS),
+        }
+    }
+
     /// Annotations of the manifest.
     pub(crate) fn annotations(&self) -> &BTreeMap<String, String> {
         &self.manifest.annotations
     }
 }
 
+/// What an annotation holds in JSON; nothing when it is absent, or not what we write.
+pub(crate) fn stated<T: serde::de::DeserializeOwned + Default>(
+    annotations: &BTreeMap<String, String>,
+    name: &str,
+) -> T {
+    let text = annotations.get(name);
+    text.and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
+}
+
 /// Whether a contents list is about the layers of the image that carries it. Docker and others compress the layers of
 /// an image that they push and keep its labels, and an image that is built on another one inherits them.
-fn is_about(contents: &Contents, manifest: &Manifest) -> bool {
+pub(crate) fn is_about(contents: &Contents, manifest: &Manifest) -> bool {
     let has = |digest: &Digest| manifest.layers.iter().any(|layer| layer.digest == *digest);
     contents.layers().iter().all(has)
 }
 
 /// What `reference` names: by the history where it has the version, else by the tag.
 fn resolve(
-    repository: &Repository,
+    repository: &Endpoint,
     history: &History,
     reference: &Reference,
 ) -> Result<(Descriptor, Option<Publication>), Failure> {
@@ -136,7 +161,7 @@ fn resolve(
             if let Some(publication) = history.version(tag) {
                 return Ok((publication.manifest().clone(), Some(publication.clone())));
             }
-            if let Some(manifest) = repository.resolve(tag)? {
+            if let Some(manifest) = repository.names().resolve(tag)? {
                 return Ok((manifest, None));
             }
             let version = tag.to_string();
@@ -178,7 +203,7 @@ pub(crate) fn read_document(source: &dyn Source, descriptor: &Descriptor) -> Res
 }
 
 /// The image that `root` is, or the one for `linux/amd64` in it, and its config.
-fn read_image(source: &dyn Source, root: &Descriptor) -> Result<(Manifest, ImageConfig), Error> {
+pub(crate) fn read_image(source: &dyn Source, root: &Descriptor) -> Result<(Manifest, ImageConfig), Error> {
     let manifest = read_manifest(source, root)?;
     let config = read_config(source, &manifest)?;
     Ok((manifest, config))

@@ -103,6 +103,8 @@ pub(crate) struct Settings {
     pub(crate) cmd: Setting<Vec<String>>,
     pub(crate) env: Setting<BTreeMap<String, String>>,
     pub(crate) user: Setting<Option<String>>,
+    /// How registries are reached.
+    pub(crate) network: modelkeep_client::Settings,
     /// The directory that was looked at for its name.
     pub(crate) directory: PathBuf,
 }
@@ -234,6 +236,7 @@ impl Settings {
             cmd: setting(file.image.cmd, from_file, Vec::new),
             env: setting(file.image.env, from_file, BTreeMap::new),
             user: setting(file.image.user.map(Some), from_file, || None),
+            network: network(global),
             directory,
         })
     }
@@ -258,6 +261,15 @@ impl Settings {
             target: modelkeep_core::name::Target::Tag(text.parse()?),
             name: self.repository_name()?.clone(),
         })
+    }
+}
+
+/// How registries are reached, as the flags say.
+pub(crate) fn network(global: &Global) -> modelkeep_client::Settings {
+    modelkeep_client::Settings {
+        ca: global.ca.clone(),
+        plain_http: global.plain_http,
+        ..Default::default()
     }
 }
 
@@ -397,6 +409,8 @@ mod tests {
         let path = PathBuf::from("modelkeep.toml");
         let global = Global {
             store: Some("store".into()),
+            ca: None,
+            plain_http: false,
             quiet: false,
         };
         Settings::resolve(

@@ -1,6 +1,14 @@
 //! Where things are kept: the only place that picks the end for a reference.
 
-use modelkeep_core::{Host, RepoName};
+use std::env;
+
+use modelkeep_client::{Access, Keychain, Registry as Remote};
+use modelkeep_core::{
+    Descriptor, Digest, Host, Reference, RepoName, Tag,
+    content::{self, Names, Source, Target},
+    name::Target as Named,
+};
+use modelkeep_ledger::History;
 use modelkeep_store::{Repository, Store};
 
 use crate::{
@@ -8,13 +16,106 @@ use crate::{
     settings::{Registry, Settings},
 };
 
-/// The store, which must exist for `name` to be in it.
+/// A repository, wherever it is kept.
+pub(crate) enum Endpoint {
+    /// In the embedded store, with its history.
+    Store(Repository),
+    /// In a registry on the network, which keeps names and no history.
+    Remote(Box<Remote>),
+}
+
+impl Endpoint {
+    pub(crate) fn source(&self) -> &dyn Source {
+        match self {
+            Self::Store(repository) => repository,
+            Self::Remote(registry) => &**registry,
+        }
+    }
+
+    pub(crate) fn target(&self) -> &dyn Target {
+        match self {
+            Self::Store(repository) => repository,
+            Self::Remote(registry) => &**registry,
+        }
+    }
+
+    pub(crate) fn names(&self) -> &dyn Names {
+        match self {
+            Self::Store(repository) => repository,
+            Self::Remote(registry) => &**registry,
+        }
+    }
+
+    /// The history, empty where none is kept.
+    pub(crate) fn history(&self) -> Result<History, Failure> {
+        match self {
+            Self::Store(repository) => Ok(modelkeep_ledger::read(repository)?),
+            Self::Remote(_) => Ok(History::default()),
+        }
+    }
+
+    /// The manifest with this digest.
+    pub(crate) fn manifest(&self, digest: &Digest) -> Result<Option<Descriptor>, Failure> {
+        Ok(match self {
+            Self::Store(repository) => repository.manifest(digest)?,
+            Self::Remote(registry) => registry.look_up(&Named::Digest(digest.clone()))?,
+        })
+    }
+
+    /// The tags that are versions.
+    pub(crate) fn versions(&self) -> Result<Vec<Tag>, content::Error> {
+        let mut tags = self.names().tags()?;
+        tags.retain(|tag| !tag.is_reserved());
+        Ok(tags)
+    }
+}
+
+/// The whole reference of what is kept: with the registry of the settings where none was named.
+pub(crate) fn place(
+    settings: &Settings,
+    host: Option<&Host>,
+    name: &RepoName,
+) -> Result<(Option<Host>, RepoName), Failure> {
+    if let Some(host) = host {
+        return Ok((Some(host.clone()), name.clone()));
+    }
+    match &settings.registry.value {
+        Registry::Embedded => Ok((None, name.clone())),
+        Registry::Host { host, prefix: None } => Ok((Some(host.clone()), name.clone())),
+        Registry::Host {
+            host,
+            prefix: Some(prefix),
+        } => {
+            let name = format!("{prefix}/{name}").parse();
+            Ok((
+                Some(host.clone()),
+                name.map_err(|error| Failure::new(Exit::Usage, error))?,
+            ))
+        }
+        registry => Err(Failure::new(Exit::Usage, Unknown::Registry(registry.clone()))
+            .hint("name it by its host, as `registry = \"public.ecr.aws/ALIAS\"`, and log in with docker")),
+    }
+}
+
+/// As [`place`], for a reference.
+pub(crate) fn placed(settings: &Settings, reference: Reference) -> Result<Reference, Failure> {
+    let (host, name) = place(settings, reference.host.as_ref(), &reference.name)?;
+    Ok(Reference {
+        host,
+        name,
+        ..reference
+    })
+}
+
+/// The repository, which must exist where that can be known without asking a registry.
 pub(crate) fn repository(
     settings: &Settings,
     host: Option<&Host>,
     name: &RepoName,
-) -> Result<Repository, Failure> {
-    embedded(settings, host)?;
+) -> Result<Endpoint, Failure> {
+    if let Some(host) = host {
+        return remote(settings, host, name, Access::Read);
+    }
     let unknown = || {
         Failure::new(
             Exit::Failed,
@@ -28,7 +129,7 @@ pub(crate) fn repository(
         return Err(unknown().hint("the first `modelkeep push DIR VERSION` makes it"));
     };
     match store.repository(name)? {
-        Some(repository) => Ok(repository),
+        Some(repository) => Ok(Endpoint::Store(repository)),
         None => {
             let names: Vec<String> = store.repositories()?.iter().map(RepoName::to_string).collect();
             Err(match names.as_slice() {
@@ -39,27 +140,38 @@ pub(crate) fn repository(
     }
 }
 
+/// The repository that is to be written to; `None` when the embedded store does not have it yet.
+pub(crate) fn for_push(
+    settings: &Settings,
+    host: Option<&Host>,
+    name: &RepoName,
+) -> Result<Option<Endpoint>, Failure> {
+    if let Some(host) = host {
+        return remote(settings, host, name, Access::Write).map(Some);
+    }
+    Ok(match existing(settings)? {
+        Some(store) => store.repository(name)?.map(Endpoint::Store),
+        None => None,
+    })
+}
+
+fn remote(settings: &Settings, host: &Host, name: &RepoName, access: Access) -> Result<Endpoint, Failure> {
+    let keychain = Keychain::from_environment(&variable);
+    let registry = Remote::new(host, name, access, keychain, settings.network.clone(), &variable)
+        .map_err(Failure::failed)?;
+    Ok(Endpoint::Remote(Box::new(registry)))
+}
+
+/// A variable of the environment.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    env::var(name).ok()
+}
+
 /// The store, if there is one yet.
 pub(crate) fn existing(settings: &Settings) -> Result<Option<Store>, Failure> {
     match Store::open(&settings.store.value) {
         Ok(store) => Ok(Some(store)),
         Err(modelkeep_core::content::Error::NotFound { .. }) => Ok(None),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// Refuses what is not kept in the embedded store.
-pub(crate) fn embedded(settings: &Settings, host: Option<&Host>) -> Result<(), Failure> {
-    let registry = match host {
-        Some(host) => Registry::Host {
-            host: host.clone(),
-            prefix: None,
-        },
-        None => settings.registry.value.clone(),
-    };
-    match registry {
-        Registry::Embedded => Ok(()),
-        registry => Err(Failure::new(Exit::Usage, Unknown::Registry(registry))
-            .hint("set `registry = \"embedded\"` in modelkeep.toml, and leave the host out of references")),
     }
 }

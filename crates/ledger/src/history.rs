@@ -204,28 +204,40 @@ impl History {
     /// The version after the highest one, raised by `bump`, that never was.
     #[must_use]
     pub fn next(&self, bump: Bump) -> Option<Tag> {
-        let mut next = match self.highest() {
-            Some(highest) => highest.next(bump)?,
-            None => SemVer::first(bump),
-        };
-        while self.names.contains_key(&next.to_tag()) {
-            next = next.next(bump)?;
-        }
-        Some(next.to_tag())
+        next(self.highest(), |tag| self.names.contains_key(tag), bump)
     }
 
     /// A version to propose to somebody whose `version` is taken: the last number that it is written with, raised
     /// until nothing ever had it.
     #[must_use]
     pub fn next_free(&self, version: &Tag) -> Option<Tag> {
-        let taken = SemVer::parse(version)?;
-        let bump = taken.last_number();
-        let mut next = taken.next(bump)?;
-        while self.names.contains_key(&next.to_tag()) {
-            next = next.next(bump)?;
-        }
-        Some(next.to_tag())
+        next_free(|tag| self.names.contains_key(tag), version)
     }
+}
+
+/// The version after `highest`, raised by `bump` until it is free, as [`History::next`].
+#[must_use]
+pub fn next(highest: Option<SemVer>, is_taken: impl Fn(&Tag) -> bool, bump: Bump) -> Option<Tag> {
+    let mut next = match highest {
+        Some(highest) => highest.next(bump)?,
+        None => SemVer::first(bump),
+    };
+    while is_taken(&next.to_tag()) {
+        next = next.next(bump)?;
+    }
+    Some(next.to_tag())
+}
+
+/// A version to propose instead of one that is taken, as [`History::next_free`].
+#[must_use]
+pub fn next_free(is_taken: impl Fn(&Tag) -> bool, version: &Tag) -> Option<Tag> {
+    let taken = SemVer::parse(version)?;
+    let bump = taken.last_number();
+    let mut next = taken.next(bump)?;
+    while is_taken(&next.to_tag()) {
+        next = next.next(bump)?;
+    }
+    Some(next.to_tag())
 }
 
 #[cfg(test)]

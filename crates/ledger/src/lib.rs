@@ -18,7 +18,7 @@ mod tag;
 
 pub use delete::{DeleteError, Force, delete};
 pub use entry::{Delete, Entry, EntryId, MalformedEntry, NameAfter, Operation, Publish};
-pub use history::{History, MalformedHistory, Publication};
+pub use history::{History, MalformedHistory, Publication, next, next_free};
 pub use publish::{Draft, Outcome, PublishError, Standing, Who, publish, read};
 pub use rules::{Name, Proposed, Verdict, judge};
 pub use tag::{Refused, TagError, tag};

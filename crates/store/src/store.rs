@@ -205,9 +205,13 @@ fn check_format(keys: &Keys) -> Result<bool> {
 
 /// A store is not made among other files: it would be hard to tell them apart again.
 fn refuse_other_things(keys: &Keys) -> Result<()> {
-    // The root of a file system has `lost+found` from the beginning.
+    // The root of a file system has `lost+found` from the beginning; what was found out about model directories may
+    // be kept here before anything else is.
     let others = records::list(keys.root())?;
-    let Some(other) = others.iter().find(|name| *name != "lost+found") else {
+    let Some(other) = others
+        .iter()
+        .find(|name| *name != "lost+found" && *name != "cache")
+    else {
         return Ok(());
     };
     // Another process may have made the store since this one looked for it.

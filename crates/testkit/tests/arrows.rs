@@ -11,11 +11,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("package", &["core", "disk"]),
     ("store", &["core", "disk"]),
     ("transfer", &["core"]),
+    ("client", &["core"]),
     ("ledger", &["core"]),
     ("server", &["core", "disk", "ledger", "store"]),
     (
         "cli",
-        &["core", "disk", "ledger", "package", "server", "store", "transfer"],
+        &[
+            "client", "core", "disk", "ledger", "package", "server", "store", "transfer",
+        ],
     ),
     ("testkit", &["core"]),
     ("conformance", &[]),

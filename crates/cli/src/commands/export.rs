@@ -57,15 +57,18 @@ fn name(held: &Held) -> Tag {
 
 fn to_layout(held: &Held, directory: &Path, add: &(dyn Fn(u64) + Sync)) -> Result<u64, Failure> {
     let layout = OciLayout::create(directory)?;
-    let copied = copy(&held.repository, &layout, &held.root, workers(), add).map_err(Failure::failed)?;
+    let copied =
+        copy(held.repository.source(), &layout, &held.root, workers(), add).map_err(Failure::failed)?;
     layout.finish(&held.root, &name(held))?;
     Ok(copied.bytes)
 }
 
 fn to_archive(held: &Held, file: &Path, add: &(dyn Fn(u64) + Sync)) -> Result<u64, Failure> {
     let tags = [format!("{}:{}", held.reference.name, name(held))];
-    docker_archive::write(&held.repository, &held.root, &tags, file, &mut |bytes| add(bytes))
-        .map_err(Failure::failed)?;
+    docker_archive::write(held.repository.source(), &held.root, &tags, file, &mut |bytes| {
+        add(bytes)
+    })
+    .map_err(Failure::failed)?;
     let written = std::fs::metadata(file).map_err(Error::io(format!("read {}", file.display())))?;
     Ok(written.len())
 }

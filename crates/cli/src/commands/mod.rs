@@ -5,6 +5,7 @@ mod config;
 mod export;
 mod gc;
 mod init;
+mod login;
 mod pull;
 mod push;
 mod scrub;
@@ -34,6 +35,8 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Pull(arguments) => pull::run(arguments, &here()?, global.quiet),
         Command::Verify(arguments) => verify::run(arguments, &here()?, global.quiet),
         Command::Export(arguments) => export::run(arguments, &here()?, global.quiet),
+        Command::Login(arguments) => login::login(arguments, global),
+        Command::Logout(arguments) => login::logout(arguments),
         Command::Serve(arguments) => serve::run(arguments, &here()?, global.quiet),
         Command::Gc(arguments) => gc::run(arguments, &here()?),
         Command::Scrub(arguments) => scrub::run(arguments, &here()?),

@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &Pull, settings: &Settings, quiet: bool) -> Result<
     let layers = &held.manifest.layers;
     let add = |bytes| progress.add(bytes);
     let unpacked = unpack(
-        &held.repository,
+        held.repository.source(),
         layers,
         &contents,
         &include,

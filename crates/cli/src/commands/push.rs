@@ -1,22 +1,26 @@
 //! `modelkeep push`: scan, lay out, pack, publish.
 
+mod remote;
+
 use std::{
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use modelkeep_core::{
-    Bump, ByteRange, Descriptor, Digest, Limits, Reference, RepoName, Tag,
-    content::{Expect, Names, Need, Source, Target},
+    Bump, ByteRange, Descriptor, Digest, Host, Limits, Mutability, Reference, RepoName, SemVer, Tag,
+    content::{self, Expect, Names, Need, Source, Target},
     name::Target as Named,
 };
-use modelkeep_ledger::{Draft, History, Outcome, Proposed, Publish, PublishError, Verdict, judge, publish};
+use modelkeep_ledger::{
+    Draft, History, Outcome, Proposed, Publish, PublishError, Standing, Verdict, judge, publish,
+};
 use modelkeep_package::{
     cache::Cache,
     card,
     image::{self, Image, ImageSettings, Platforms, Provenance as Said, RunSettings},
     layout::{LayerPlan, layout},
-    pack::pack_layer,
+    pack::{PackedLayer, pack_layer},
     scan::{self, FileMode, ModelFile, ScanOptions, Warning},
 };
 use modelkeep_store::{Repository, Store};
@@ -25,14 +29,17 @@ use modelkeep_transfer::in_parallel;
 use super::workers;
 use crate::{
     args::{Global, Push, Step},
-    error::{Exit, Failure},
+    error::{Exit, Failure, registry},
     globs::Globs,
     held::read_manifest,
     provenance::{Provenance, now},
     report::{Answer, human, json, progress::Progress},
     settings::{Origin, Settings},
-    wiring,
+    wiring::{self, Endpoint},
 };
+
+/// How often a layer is sent whose connection breaks.
+const ATTEMPTS: u32 = 3;
 
 pub(super) fn run(arguments: &Push, global: &Global) -> Result<Answer, Failure> {
     let (directory, named) = positionals(arguments)?;
@@ -148,8 +155,12 @@ struct Job<'a> {
     warnings: Vec<Warning>,
     plans: Vec<LayerPlan>,
     cache: Cache,
-    repository: Option<Repository>,
+    /// `None` when the embedded store does not have the repository yet.
+    endpoint: Option<Endpoint>,
+    host: Option<Host>,
     history: History,
+    /// What the version is now.
+    standing: Option<Standing>,
 }
 
 /// What the layers came to.
@@ -177,7 +188,6 @@ impl<'a> Job<'a> {
         named: Option<&str>,
     ) -> Result<Self, Failure> {
         let reference = named.map(|text| settings.reference(text)).transpose()?;
-        wiring::embedded(settings, reference.as_ref().and_then(|r| r.host.as_ref()))?;
         if let Some(version) = reference.as_ref().map(version).transpose()? {
             check_version(settings, version)?;
         }
@@ -198,22 +208,28 @@ impl<'a> Job<'a> {
         store_is_outside(settings, directory)?;
         let mut scan = scan::scan(directory, &ScanOptions::default()).map_err(Failure::failed)?;
         mark_executables(&mut scan.files, &settings.executable.value)?;
-        let plans = layout(&scan.files, &image.path, &Limits::default()).map_err(Failure::failed)?;
-        let name = match &reference {
-            Some(reference) => reference.name.clone(),
-            None => settings.repository_name()?.clone(),
+        let (host, name) = match &reference {
+            Some(reference) => wiring::place(settings, reference.host.as_ref(), &reference.name)?,
+            None => wiring::place(settings, None, settings.repository_name()?)?,
         };
-        let repository = match wiring::existing(settings)? {
-            Some(store) => store.repository(&name)?,
-            None => None,
-        };
-        let history = match &repository {
-            Some(repository) => modelkeep_ledger::read(repository)?,
+        let endpoint = wiring::for_push(settings, host.as_ref(), &name)?;
+        // What the registry would refuse in the end is refused before anything is read.
+        let limits = limits(endpoint.as_ref());
+        let plans = layout(&scan.files, &image.path, &limits).map_err(Failure::failed)?;
+        let history = match &endpoint {
+            Some(endpoint) => endpoint.history()?,
             None => History::default(),
         };
         let version = match &reference {
             Some(reference) => version(reference)?.clone(),
-            None => next_version(arguments, &history)?,
+            None => next_version(arguments, endpoint.as_ref(), &history)?,
+        };
+        let standing = match &endpoint {
+            Some(Endpoint::Remote(registry)) => remote::standing(&**registry, &**registry, &version)?,
+            _ => history.version(&version).map(|publication| Standing {
+                manifest: publication.manifest().clone(),
+                root: publication.publish.root.clone(),
+            }),
         };
         Ok(Self {
             arguments,
@@ -226,13 +242,34 @@ impl<'a> Job<'a> {
             warnings: scan.warnings,
             plans,
             cache: Cache::open(cache_path(settings, directory)),
-            repository,
+            endpoint,
+            host,
             history,
+            standing,
         })
     }
 
     fn reference(&self) -> String {
-        format!("{}:{}", self.name, self.version)
+        match &self.host {
+            Some(host) => format!("{host}/{}:{}", self.name, self.version),
+            None => format!("{}:{}", self.name, self.version),
+        }
+    }
+
+    /// The repository in the embedded store, if that is where it is.
+    fn stored(&self) -> Option<&Repository> {
+        match &self.endpoint {
+            Some(Endpoint::Store(repository)) => Some(repository),
+            _ => None,
+        }
+    }
+
+    /// Which versions may move.
+    fn mutability(&self) -> &Mutability {
+        match self.stored() {
+            Some(repository) => repository.mutability(),
+            None => &self.settings.mutability.value,
+        }
     }
 
     fn bytes(&self) -> u64 {
@@ -254,7 +291,7 @@ impl<'a> Job<'a> {
             human::line(&format!("warning: {}", human::clean(&text)));
         }
         let said = &self.settings.mutability;
-        if let (Some(repository), Origin::File(path)) = (&self.repository, &said.origin)
+        if let (Some(repository), Origin::File(path)) = (self.stored(), &said.origin)
             && *repository.mutability() != said.value
         {
             human::line(&format!(
@@ -270,19 +307,21 @@ impl<'a> Job<'a> {
     /// A version whose tag does not say what the history says is not: its publisher died before the tag, and
     /// publishing finishes that.
     fn is_held(&self) -> Result<bool, Failure> {
-        let (Some(standing), Some(repository)) = (self.history.version(&self.version), &self.repository)
-        else {
+        let Some(standing) = &self.standing else {
             return Ok(false);
         };
-        let tag = repository.resolve(&self.version)?;
-        Ok(repository.mutability().holds(&self.version)
-            && tag.is_some_and(|tag| tag.digest == standing.manifest().digest))
+        let tag = match self.stored() {
+            Some(repository) => repository.resolve(&self.version)?,
+            // There, what stands was found by its tag.
+            None => Some(standing.manifest.clone()),
+        };
+        Ok(self.mutability().holds(&self.version)
+            && tag.is_some_and(|tag| tag.digest == standing.manifest.digest))
     }
 
-    /// Whether the store has lost a layer of the version that stands, and here is what it was made of.
+    /// Whether the end has lost a layer of the version that stands, and here is what it was made of.
     fn can_restore(&self, decided: &Decided) -> bool {
-        let (Some(standing), Some(repository)) = (self.history.version(&self.version), &self.repository)
-        else {
+        let (Some(standing), Some(endpoint)) = (&self.standing, &self.endpoint) else {
             return false;
         };
         let digests = |layers: &[Descriptor]| {
@@ -292,7 +331,7 @@ impl<'a> Job<'a> {
                 .collect::<Vec<_>>()
         };
         decided.packed.reused.contains(&false)
-            && read_manifest(repository, standing.manifest())
+            && read_manifest(endpoint.source(), &standing.manifest)
                 .is_ok_and(|manifest| digests(&manifest.layers) == digests(&decided.packed.layers))
     }
 
@@ -301,42 +340,38 @@ impl<'a> Job<'a> {
         let packed = self.pack(None, progress)?;
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
-        let mutability = match &self.repository {
-            Some(repository) => repository.mutability(),
-            None => &self.settings.mutability.value,
-        };
-        let standing = self.history.version(&self.version);
+        let standing = self.standing.as_ref();
         // The manifest needs git and the clock of the commit; where the content decides, they are not asked.
-        let same_root = standing.is_some_and(|p| p.publish.root.as_ref() == Some(&root));
+        let same_root = standing.is_some_and(|standing| standing.root.as_ref() == Some(&root));
         let digest = match standing {
-            Some(standing) if same_root => standing.manifest().digest.clone(),
+            Some(standing) if same_root => standing.manifest.digest.clone(),
             _ => {
                 let (said, _) = self.said(figures)?;
                 self.image(contents, &packed.layers, &said)?.top().digest.clone()
             }
         };
         let verdict = judge(
-            mutability,
+            self.mutability(),
             &self.version,
-            standing.map(|p| Proposed {
-                manifest: &p.manifest().digest,
-                root: p.publish.root.as_ref(),
+            standing.map(|standing| Proposed {
+                manifest: &standing.manifest.digest,
+                root: standing.root.as_ref(),
             }),
             Proposed {
                 manifest: &digest,
                 root: Some(&root),
             },
         );
-        if let (Verdict::Same, Some(repository)) = (verdict, &self.repository) {
+        if let (Verdict::Same, Some(repository)) = (verdict, self.stored()) {
             repository.sync_history()?;
         }
         let outcome = match (verdict, standing) {
             (Verdict::Taken, Some(standing)) if !self.arguments.dry_run => {
                 return Err(PublishError::Taken {
                     version: self.version.clone(),
-                    standing: standing.manifest().digest.clone(),
+                    standing: standing.manifest.digest.clone(),
                     refused: digest,
-                    next_free: self.history.next_free(&self.version),
+                    next_free: self.next_free()?,
                 }
                 .into());
             }
@@ -354,6 +389,13 @@ impl<'a> Job<'a> {
 
     /// Stores the layers and publishes the version.
     fn publish(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
+        match &self.endpoint {
+            Some(Endpoint::Remote(registry)) => self.publish_remote(registry, figures, progress),
+            _ => self.publish_stored(figures, progress),
+        }
+    }
+
+    fn publish_stored(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
         let (said, author) = self.said(figures)?;
         self.check_image(&said)?;
         let store = Store::create(&self.settings.store.value)?;
@@ -399,7 +441,7 @@ impl<'a> Job<'a> {
 
     /// Reads the files into layers, in parallel, and into `target` if there is one. Layers whose files are as they
     /// were are not read.
-    fn pack(&self, target: Option<&Repository>, progress: &Progress) -> Result<Packed, Failure> {
+    fn pack(&self, target: Option<&dyn Target>, progress: &Progress) -> Result<Packed, Failure> {
         struct Layer {
             descriptor: Descriptor,
             files: Vec<Digest>,
@@ -424,18 +466,8 @@ impl<'a> Job<'a> {
                 }
             }
             let begun = SystemTime::now();
-            let size = plan.size();
-            let mut sink = target
-                .map(|target| target.begin(Expect::Unknown { size }))
-                .transpose()?;
-            let packed = pack_layer(&self.files, plan, sink.as_deref_mut(), &mut |bytes| {
-                progress.add(bytes)
-            })
-            .map_err(Failure::failed)?;
-            let written = if sink.is_some() { size } else { 0 };
-            if let Some(sink) = sink {
-                sink.commit(&packed.hashed)?;
-            }
+            let packed = self.send(plan, target, progress)?;
+            let written = if target.is_some() { plan.size() } else { 0 };
             self.remember(plan, &packed.files, packed.hashed.digest(), begun);
             Ok::<_, Failure>(Layer {
                 descriptor: image::layer_descriptor(&self.files, plan, packed.hashed.digest()),
@@ -466,15 +498,49 @@ impl<'a> Job<'a> {
         })
     }
 
+    /// Reads the files of a layer into `target`, again from the beginning when the connection to it breaks.
+    fn send(
+        &self,
+        plan: &LayerPlan,
+        target: Option<&dyn Target>,
+        progress: &Progress,
+    ) -> Result<PackedLayer, Failure> {
+        let size = plan.size();
+        let mut shown = 0;
+        let mut attempt = || {
+            let mut sink = target
+                .map(|target| target.begin(Expect::Unknown { size }))
+                .transpose()?;
+            let mut done = 0;
+            let packed = pack_layer(&self.files, plan, sink.as_deref_mut(), &mut |bytes| {
+                done += bytes;
+                // What is sent a second time is no progress.
+                progress.add(done.max(shown) - shown);
+                shown = shown.max(done);
+            })
+            .map_err(Failure::failed)?;
+            if let Some(sink) = sink {
+                sink.commit(&packed.hashed)?;
+            }
+            Ok(packed)
+        };
+        for _ in 1..ATTEMPTS {
+            match attempt() {
+                Err(failure) if is_lost_connection(&failure) => {}
+                result => return result,
+            }
+        }
+        attempt()
+    }
+
     /// Whether a layer need not be stored again. A comparison, which stores nothing, looks whether it could be read.
-    fn is_reused(&self, target: Option<&Repository>, read: bool, layer: &Descriptor) -> bool {
+    fn is_reused(&self, target: Option<&dyn Target>, read: bool, layer: &Descriptor) -> bool {
         let nothing = ByteRange { offset: 0, length: 0 };
-        match target {
-            Some(_) => !read,
-            None => self
-                .repository
-                .as_ref()
-                .is_some_and(|held| held.open(layer, nothing).is_ok()),
+        match (target, &self.endpoint) {
+            (Some(_), _) => !read,
+            (None, Some(Endpoint::Store(held))) => held.open(layer, nothing).is_ok(),
+            (None, Some(Endpoint::Remote(held))) => held.need(layer).is_ok_and(|need| need == Need::Nothing),
+            (None, None) => false,
         }
     }
 
@@ -495,7 +561,7 @@ impl<'a> Job<'a> {
 
     fn remember(&self, plan: &LayerPlan, files: &[Digest], layer: &Digest, begun: SystemTime) {
         // The cache lies in the store's directory, which a dry run does not make.
-        if self.arguments.dry_run && self.repository.is_none() {
+        if self.arguments.dry_run && !self.settings.store.value.exists() {
             return;
         }
         for (member, digest) in plan.members().iter().zip(files) {
@@ -562,14 +628,20 @@ impl<'a> Job<'a> {
         } else {
             Platforms::Single
         };
-        image::build(contents, layers, &self.image, said, platforms, &Limits::default()).map_err(|error| {
-            match error {
-                image::ImageError::ReservedLabel(_) => Failure::new(Exit::Usage, error),
-                image::ImageError::ConfigTooLarge { .. } => {
-                    Failure::failed(error).hint("put the many small files into an archive of their own")
-                }
-                error => Failure::failed(error),
+        image::build(
+            contents,
+            layers,
+            &self.image,
+            said,
+            platforms,
+            &limits(self.endpoint.as_ref()),
+        )
+        .map_err(|error| match error {
+            image::ImageError::ReservedLabel(_) => Failure::new(Exit::Usage, error),
+            image::ImageError::ConfigTooLarge { .. } => {
+                Failure::failed(error).hint("put the many small files into an archive of their own")
             }
+            error => Failure::failed(error),
         })
     }
 
@@ -581,6 +653,10 @@ impl<'a> Job<'a> {
             digest: decided.digest.clone(),
             content_root: decided.root.clone(),
             outcome: decided.outcome,
+            enforcement: match self.host {
+                Some(_) => "client",
+                None => "store",
+            },
             files: self.files.len() as u64,
             bytes: self.bytes(),
             bytes_read: packed.bytes_read,
@@ -589,6 +665,11 @@ impl<'a> Job<'a> {
             layers_reused: packed.reused.iter().filter(|&&reused| reused).count() as u64,
         }
     }
+}
+
+fn is_lost_connection(failure: &Failure) -> bool {
+    let error: &(dyn std::error::Error + 'static) = &*failure.error;
+    registry(error).is_some_and(modelkeep_client::Error::is_lost_connection)
 }
 
 fn files_size(files: &[ModelFile], plan: &LayerPlan) -> u64 {
@@ -621,16 +702,31 @@ fn check_version(settings: &Settings, version: &Tag) -> Result<(), Failure> {
     Ok(())
 }
 
-fn next_version(arguments: &Push, history: &History) -> Result<Tag, Failure> {
+fn next_version(arguments: &Push, endpoint: Option<&Endpoint>, history: &History) -> Result<Tag, Failure> {
     let bump = match arguments.next {
         Some(Step::Patch) => Bump::Patch,
         Some(Step::Minor) => Bump::Minor,
         Some(Step::Major) => Bump::Major,
         None => return Err(Failure::usage("push needs a VERSION or --next STEP")),
     };
-    history
-        .next(bump)
-        .ok_or_else(|| Failure::usage("there is no number after the highest version: name one"))
+    let next = match endpoint {
+        Some(endpoint @ Endpoint::Remote(_)) => {
+            let taken = match endpoint.versions() {
+                // The first version makes the repository.
+                Err(content::Error::NotFound { .. }) => Vec::new(),
+                taken => taken?,
+            };
+            let highest = taken.iter().filter_map(SemVer::parse).max_by(|a, b| a.cmp(b));
+            modelkeep_ledger::next(highest, |tag| taken.contains(tag), bump)
+        }
+        _ => history.next(bump),
+    };
+    next.ok_or_else(|| Failure::usage("there is no number after the highest version: name one"))
+}
+
+/// What the end takes.
+fn limits(endpoint: Option<&Endpoint>) -> Limits {
+    endpoint.map_or_else(Limits::default, |endpoint| endpoint.target().limits())
 }
 
 /// Lets the files that the settings name be run in the image.

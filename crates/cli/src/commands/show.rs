@@ -45,8 +45,8 @@ fn report(held: &Held, contents: Option<&Contents>) -> json::Show {
         layers: held.manifest.layers.clone(),
         config: held.config.clone(),
         annotations: held.annotations().clone(),
-        metrics: publication.map(|p| p.publish.metrics.clone()).unwrap_or_default(),
-        params: publication.map(|p| p.publish.params.clone()).unwrap_or_default(),
+        metrics: held.metrics(),
+        params: held.params(),
         origin: json::Origin {
             created: annotation(annotation::CREATED),
             revision: annotation(annotation::REVISION),
@@ -82,9 +82,13 @@ fn text(held: &Held, report: &json::Show) -> String {
             "parent",
             entry.parent.as_deref().unwrap_or("none: the first version"),
         );
-        if let Some(message) = &entry.message {
-            field("message", message);
-        }
+    }
+    let message = match &report.history {
+        Some(entry) => entry.message.as_ref(),
+        None => report.annotations.get(annotation::MESSAGE),
+    };
+    if let Some(message) = message {
+        field("message", message);
     }
     let origin = &report.origin;
     for (name, value) in [

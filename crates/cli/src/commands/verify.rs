@@ -1,9 +1,13 @@
 //! `modelkeep verify`
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    io,
+};
 
 use modelkeep_core::{
-    ByteRange, Contents, Descriptor, Digest, Document, Manifest, Reference, Tag, annotation,
+    ByteRange, Contents, Descriptor, Digest, Document, Hasher, Manifest, Reference, RepoName, Tag,
+    annotation,
     content::{Error, Names, Source},
     media,
 };
@@ -14,27 +18,29 @@ use modelkeep_transfer::in_parallel;
 use super::workers;
 use crate::{
     args::Verify,
-    error::{Exit, Failure},
+    error::{Exit, Failure, registry},
     held::{self, read_document},
     report::{Answer, human, json, progress::Progress},
     settings::Settings,
-    wiring,
+    wiring::{self, Endpoint},
 };
 
 /// What is to be read, and what was found without reading blobs.
 #[derive(Default)]
 struct Findings {
-    blobs: BTreeMap<Digest, u64>,
+    blobs: BTreeMap<Digest, Descriptor>,
     /// Manifests that have been looked at in the repository at hand.
     images: HashSet<Digest>,
     problems: Vec<String>,
+    /// Problems that say nothing of what is kept: a registry did not answer.
+    unreachable: usize,
     repositories: u64,
     versions: u64,
 }
 
 pub(super) fn run(arguments: &Verify, settings: &Settings, quiet: bool) -> Result<Answer, Failure> {
     let mut findings = Findings::default();
-    let store = match &arguments.version {
+    let endpoint = match &arguments.version {
         Some(text) => {
             let held::Named {
                 reference,
@@ -44,26 +50,35 @@ pub(super) fn run(arguments: &Verify, settings: &Settings, quiet: bool) -> Resul
                 publication,
             } = held::Named::find(settings, text)?;
             findings.versions = 1;
-            findings.image(&repository, &root, publication.as_ref(), &reference.to_string());
+            let source = repository.source();
+            findings.image(source, &root, publication.as_ref(), &reference.to_string());
             if let Some(publication) = &publication {
-                findings.tag(&repository, &reference, &history, publication);
+                findings.tag(repository.names(), &reference, &history, publication);
             }
-            open(settings)?
+            Some(repository)
         }
         None if arguments.all => {
-            wiring::embedded(settings, None)?;
-            let store = open(settings)?;
-            findings.store(&store);
-            store
+            findings.store(&open(settings)?);
+            None
         }
         None => {
-            let repository = wiring::repository(settings, None, settings.repository_name()?)?;
-            findings.repository(&repository);
-            open(settings)?
+            let (host, name) = wiring::place(settings, None, settings.repository_name()?)?;
+            let repository = wiring::repository(settings, host.as_ref(), &name)?;
+            match &repository {
+                Endpoint::Store(repository) => findings.repository(repository),
+                Endpoint::Remote(_) => findings.versions_of(&repository, &name)?,
+            }
+            Some(repository)
         }
     };
-    let report = findings.read(&store, quiet || arguments.json.json)?;
-    let exit = if report.ok { Exit::Done } else { Exit::Damage };
+    let quiet = quiet || arguments.json.json;
+    let (report, exit) = match endpoint {
+        Some(Endpoint::Remote(registry)) => findings.read(&|blob| read_whole(&*registry, blob), quiet)?,
+        _ => {
+            let store = open(settings)?;
+            findings.read(&|blob| store.check(&blob.digest), quiet)?
+        }
+    };
     let answer = if arguments.json.json {
         json::answer(&report)
     } else {
@@ -74,6 +89,31 @@ pub(super) fn run(arguments: &Verify, settings: &Settings, quiet: bool) -> Resul
 
 fn open(settings: &Settings) -> Result<Store, Failure> {
     Ok(Store::open(&settings.store.value)?)
+}
+
+/// Reads a blob to its end, and gives its size if it is what its digest says.
+fn read_whole(source: &dyn Source, blob: &Descriptor) -> Result<u64, Error> {
+    let what = blob.digest.to_string();
+    let range = ByteRange {
+        offset: 0,
+        length: blob.size,
+    };
+    let mut reader = source.open(blob, range)?;
+    let mut hasher = Hasher::new(blob.digest.algorithm());
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(came) => hasher.update(&buffer[..came]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::io(format!("read {what}"))(error)),
+        }
+    }
+    let found = hasher.finish();
+    if *found.digest() != blob.digest {
+        return Err(Error::damaged(what, &blob.digest, found.digest()));
+    }
+    Ok(found.size())
 }
 
 impl Findings {
@@ -95,7 +135,8 @@ impl Findings {
                 for blob in blobs {
                     match blob {
                         Ok((digest, size)) => {
-                            self.blobs.entry(digest).or_insert(size);
+                            let blob = Descriptor::plain("", digest.clone(), size);
+                            self.blobs.entry(digest).or_insert(blob);
                         }
                         Err(error) => self.problem("blobs", &error),
                     }
@@ -162,10 +203,27 @@ impl Findings {
         }
     }
 
+    /// All versions of a registry that keeps no history.
+    fn versions_of(&mut self, repository: &Endpoint, name: &RepoName) -> Result<(), Failure> {
+        self.repositories += 1;
+        for tag in repository.versions()? {
+            let what = format!("{name}:{tag}");
+            match repository.names().resolve(&tag) {
+                Ok(Some(manifest)) => {
+                    self.versions += 1;
+                    self.image(repository.source(), &manifest, None, &what);
+                }
+                Ok(None) => {}
+                Err(error) => self.problem(&what, &error),
+            }
+        }
+        Ok(())
+    }
+
     /// A manifest or index and all that it needs.
     fn image(
         &mut self,
-        repository: &Repository,
+        repository: &dyn Source,
         root: &Descriptor,
         publication: Option<&Publication>,
         what: &str,
@@ -175,7 +233,7 @@ impl Findings {
             if !self.images.insert(manifest.digest.clone()) {
                 continue;
             }
-            self.blobs.insert(manifest.digest.clone(), manifest.size);
+            self.blobs.insert(manifest.digest.clone(), manifest.clone());
             match read_document(repository, &manifest) {
                 Ok(Document::Image(image)) => {
                     for blob in image.layers.iter().chain([&image.config]) {
@@ -190,12 +248,12 @@ impl Findings {
     }
 
     /// A blob of an image, which the repository must be able to read.
-    fn blob(&mut self, repository: &Repository, blob: &Descriptor, what: &str) {
+    fn blob(&mut self, repository: &dyn Source, blob: &Descriptor, what: &str) {
         // What has URLs need not be here.
         if !blob.urls.is_empty() {
             return;
         }
-        self.blobs.insert(blob.digest.clone(), blob.size);
+        self.blobs.insert(blob.digest.clone(), blob.clone());
         let nothing = ByteRange { offset: 0, length: 0 };
         // Other damage shows when all of it is read.
         if let Err(error @ Error::NotFound { .. }) = repository.open(blob, nothing) {
@@ -206,7 +264,7 @@ impl Findings {
     /// The contents list must be whole, about layers that the image has, and the one that the history speaks of.
     fn contents(
         &mut self,
-        repository: &Repository,
+        repository: &dyn Source,
         manifest: &Manifest,
         publication: Option<&Publication>,
         what: &str,
@@ -262,7 +320,7 @@ impl Findings {
 
     /// The tag must say what the history says. The newest one may be missing: its publisher died before it, or is
     /// about to write it, and the next one finishes that.
-    fn tag(&mut self, repository: &Repository, reference: &Reference, history: &History, is: &Publication) {
+    fn tag(&mut self, repository: &dyn Names, reference: &Reference, history: &History, is: &Publication) {
         let Some(tag) = reference.tag() else { return };
         let expected = &is.manifest().digest;
         match repository.resolve(tag) {
@@ -296,6 +354,9 @@ impl Findings {
     }
 
     fn problem(&mut self, what: &str, error: &(dyn std::error::Error + 'static)) {
+        if registry(error).is_some() {
+            self.unreachable += 1;
+        }
         let mut text = format!("{what}: {error}");
         let mut source = error.source();
         while let Some(error) = source {
@@ -306,31 +367,33 @@ impl Findings {
     }
 
     /// Reads and hashes every blob.
-    fn read(mut self, store: &Store, quiet: bool) -> Result<json::Verify, Failure> {
-        let blobs: Vec<(Digest, u64)> = std::mem::take(&mut self.blobs).into_iter().collect();
-        let total = blobs
-            .iter()
-            .fold(0u64, |sum, (_, size)| sum.saturating_add(*size));
+    fn read(
+        mut self,
+        check: &(dyn Fn(&Descriptor) -> Result<u64, Error> + Sync),
+        quiet: bool,
+    ) -> Result<(json::Verify, Exit), Failure> {
+        let blobs: Vec<Descriptor> = std::mem::take(&mut self.blobs).into_values().collect();
+        let total = blobs.iter().fold(0u64, |sum, blob| sum.saturating_add(blob.size));
         let progress = Progress::begin(quiet, total, "read");
-        let checked = in_parallel(&blobs, workers(), |(digest, size)| {
-            let result = store.check(digest);
-            progress.add(*size);
+        let checked = in_parallel(&blobs, workers(), |blob| {
+            let result = check(blob);
+            progress.add(blob.size);
             match result {
-                Ok(found) if found == *size => Ok(Ok(found)),
+                Ok(found) if found == blob.size => Ok(Ok(found)),
                 Ok(found) => Ok(Err(Error::damaged(
-                    digest.to_string(),
-                    digest,
-                    format!("{found} bytes, not {size}"),
+                    blob.digest.to_string(),
+                    &blob.digest,
+                    format!("{found} bytes, not {}", blob.size),
                 ))),
                 // What cannot be read is damage too: the others are still to be looked at.
                 Err(error) => Ok::<_, Failure>(Err(error)),
             }
         })?;
         let mut bytes = 0;
-        for (result, (digest, _)) in checked.into_iter().zip(&blobs) {
+        for (result, blob) in checked.into_iter().zip(&blobs) {
             match result {
                 Ok(size) => bytes += size,
-                Err(error) => self.problem(&digest.to_string(), &error),
+                Err(error) => self.problem(&blob.digest.to_string(), &error),
             }
         }
         let checked = json::Checked {
@@ -344,14 +407,20 @@ impl Findings {
             human::bytes(bytes),
             human::count(checked.blobs, "blob")
         ));
+        let exit = match self.problems.len() {
+            0 => Exit::Done,
+            problems if problems > self.unreachable => Exit::Damage,
+            _ => Exit::Failed,
+        };
         // A damaged manifest is found when it is parsed and again when it is hashed.
         self.problems.sort();
         self.problems.dedup();
-        Ok(json::Verify {
+        let report = json::Verify {
             ok: self.problems.is_empty(),
             checked,
             problems: self.problems,
-        })
+        };
+        Ok((report, exit))
     }
 }
 

@@ -3,19 +3,19 @@
 use std::collections::HashMap;
 
 use modelkeep_core::{
-    Descriptor, Digest, Document, Reference,
-    content::{Error, Names},
+    Descriptor, Digest, Document, Reference, SemVer, Tag, annotation,
+    content::{Error, Names, Source},
 };
-use modelkeep_ledger::{History, Publication};
-use modelkeep_store::Repository;
+use modelkeep_transfer::in_parallel;
 
+use super::workers;
 use crate::{
     args::Versions,
     error::{Failure, SettingsError},
-    held::read_document,
+    held::{read_document, stated},
     report::{Answer, human, json},
     settings::Settings,
-    wiring,
+    wiring::{self, Endpoint},
 };
 
 pub(super) fn run(arguments: &Versions, settings: &Settings) -> Result<Answer, Failure> {
@@ -23,9 +23,16 @@ pub(super) fn run(arguments: &Versions, settings: &Settings) -> Result<Answer, F
         Some(text) => Reference::split_name(text).map_err(SettingsError::from)?,
         None => (None, settings.repository_name()?.clone()),
     };
-    let repository = wiring::repository(settings, host.as_ref(), &name)?;
-    let history = modelkeep_ledger::read(&repository)?;
-    let versions = list(&repository, &history, settings)?;
+    let (host, name) = wiring::place(settings, host.as_ref(), &name)?;
+    let endpoint = wiring::repository(settings, host.as_ref(), &name)?;
+    let mut versions = match &endpoint {
+        Endpoint::Store(_) => published(&endpoint)?,
+        Endpoint::Remote(_) => tagged(&endpoint, settings)?,
+    };
+    let aliases = aliases(endpoint.names(), settings)?;
+    for version in &mut versions {
+        version.aliases = aliases.get(&version.digest).cloned().unwrap_or_default();
+    }
     if arguments.json.json {
         return Ok(json::answer(&json::Versions {
             repository: name.to_string(),
@@ -35,87 +42,130 @@ pub(super) fn run(arguments: &Versions, settings: &Settings) -> Result<Answer, F
     Ok(Answer::done(text(&versions)))
 }
 
-fn list(
-    repository: &Repository,
-    history: &History,
-    settings: &Settings,
-) -> Result<Vec<json::Version>, Failure> {
-    let sizes = sizes(repository, history)?;
+fn aliases(names: &dyn Names, settings: &Settings) -> Result<HashMap<Digest, Vec<String>>, Failure> {
     let mut aliases: HashMap<Digest, Vec<String>> = HashMap::new();
     for alias in &settings.aliases.value {
-        if let Some(target) = repository.resolve(alias)? {
+        if let Some(target) = names.resolve(alias)? {
             aliases.entry(target.digest).or_default().push(alias.to_string());
         }
     }
+    Ok(aliases)
+}
+
+/// The versions as a history has them, newest first.
+fn published(endpoint: &Endpoint) -> Result<Vec<json::Version>, Failure> {
+    let history = endpoint.history()?;
+    let manifests = history.publications().iter().map(|publication| {
+        let now = history.version(&publication.version);
+        let is_current = now.is_some_and(|now| now.id == publication.id);
+        (publication.manifest().clone(), is_current)
+    });
+    let sizes = sizes(endpoint.source(), &manifests.collect::<Vec<_>>())?;
+    let ids = history.publications().iter().map(|publication| &publication.id);
+    let sizes: HashMap<_, _> = ids.zip(sizes).collect();
     let rows = history
         .newest_first()
         .into_iter()
         .filter(|p| !p.version.is_reserved());
     Ok(rows
         .map(|publication| {
-            let Publication {
-                version,
-                parent,
-                time,
-                author,
-                publish,
-                height,
-                ..
-            } = publication.clone();
-            let (size, new_bytes) = sizes.get(&height).copied().unwrap_or_default();
+            let (size, new_bytes) = sizes.get(&publication.id).copied().unwrap_or_default();
+            let publication = publication.clone();
             json::Version {
-                version: version.to_string(),
-                aliases: aliases.get(&publish.manifest.digest).cloned().unwrap_or_default(),
-                digest: publish.manifest.digest,
+                version: publication.version.to_string(),
+                aliases: Vec::new(),
+                digest: publication.publish.manifest.digest,
                 size,
                 new_bytes,
-                created: time,
-                author,
-                message: publish.message,
-                parent: parent.map(|parent| parent.to_string()),
-                content_root: publish.root,
-                metrics: publish.metrics,
-                params: publish.params,
+                created: Some(publication.time),
+                author: Some(publication.author),
+                message: publication.publish.message,
+                parent: publication.parent.map(|parent| parent.to_string()),
+                content_root: publication.publish.root,
+                metrics: publication.publish.metrics,
+                params: publication.publish.params,
             }
         })
         .collect())
 }
 
-/// Size of every publication, and the bytes in it that no earlier one has; by height. What was deleted since is
-/// passed over: its bytes need not be here any more.
-fn sizes(repository: &Repository, history: &History) -> Result<HashMap<u64, (u64, u64)>, Error> {
-    let mut first: HashMap<Digest, u64> = HashMap::new();
-    let mut sizes = HashMap::new();
-    for publication in history.publications() {
-        let is_current = history
-            .version(&publication.version)
-            .is_some_and(|now| now.id == publication.id);
-        let blobs = match blobs(repository, publication.manifest()) {
-            Err(Error::NotFound { .. }) if !is_current => continue,
-            blobs => blobs?,
+/// The tags of a registry that keeps no history, the highest semantic version first. What is said of them is what the
+/// images state.
+fn tagged(endpoint: &Endpoint, settings: &Settings) -> Result<Vec<json::Version>, Failure> {
+    let mut tags = endpoint.versions()?;
+    tags.retain(|tag| !settings.aliases.value.contains(tag));
+    tags.sort_by_cached_key(|tag| (SemVer::parse(tag), tag.clone()));
+    let (source, names) = (endpoint.source(), endpoint.names());
+    let found = in_parallel(&tags, workers(), |tag: &Tag| {
+        // It may have been taken away since.
+        let Some(manifest) = names.resolve(tag)? else {
+            return Ok(None);
         };
+        let annotations = match read_document(source, &manifest)? {
+            Document::Image(image) => image.annotations,
+            Document::Index(index) => index.annotations,
+        };
+        Ok::<_, Failure>(Some((tag.clone(), manifest, annotations)))
+    })?;
+    let found: Vec<_> = found.into_iter().flatten().collect();
+    let manifests = found.iter().map(|(_, manifest, _)| (manifest.clone(), true));
+    let sizes = sizes(source, &manifests.collect::<Vec<_>>())?;
+    let rows = found.into_iter().zip(sizes).rev();
+    Ok(rows
+        .map(
+            |((tag, manifest, annotations), (size, new_bytes))| json::Version {
+                version: tag.to_string(),
+                aliases: Vec::new(),
+                digest: manifest.digest,
+                size,
+                new_bytes,
+                created: annotations.get(annotation::CREATED).cloned(),
+                author: None,
+                message: annotations.get(annotation::MESSAGE).cloned(),
+                parent: None,
+                content_root: annotations
+                    .get(annotation::ROOT)
+                    .and_then(|root| root.parse().ok()),
+                metrics: stated(&annotations, annotation::METRICS),
+                params: stated(&annotations, annotation::PARAMS),
+            },
+        )
+        .collect())
+}
+
+/// Size of each image or index, and the bytes in it that none before it has. What is not current, and was deleted
+/// since, counts as nothing: its bytes need not be here any more.
+fn sizes(source: &dyn Source, manifests: &[(Descriptor, bool)]) -> Result<Vec<(u64, u64)>, Failure> {
+    let blobs = in_parallel(manifests, workers(), |(manifest, is_current)| {
+        match blobs(source, manifest) {
+            Err(Error::NotFound { .. }) if !is_current => Ok(HashMap::new()),
+            blobs => blobs,
+        }
+    })?;
+    let mut seen: HashMap<Digest, usize> = HashMap::new();
+    let sizes = blobs.into_iter().enumerate().map(|(at, blobs)| {
         let mut size: u64 = 0;
         let mut new_bytes: u64 = 0;
         for (digest, bytes) in blobs {
             size = size.saturating_add(bytes);
-            if *first.entry(digest).or_insert(publication.height) == publication.height {
+            if *seen.entry(digest).or_insert(at) == at {
                 new_bytes = new_bytes.saturating_add(bytes);
             }
         }
-        sizes.insert(publication.height, (size, new_bytes));
-    }
-    Ok(sizes)
+        (size, new_bytes)
+    });
+    Ok(sizes.collect())
 }
 
-/// All that `root` is made of, manifests included, and the sizes.
-fn blobs(repository: &Repository, root: &Descriptor) -> Result<HashMap<Digest, u64>, Error> {
+/// All that an image or index needs, itself among it, with its sizes.
+fn blobs(source: &dyn Source, root: &Descriptor) -> Result<HashMap<Digest, u64>, Error> {
     let mut blobs = HashMap::new();
     let mut manifests = vec![root.clone()];
     while let Some(manifest) = manifests.pop() {
         if blobs.insert(manifest.digest.clone(), manifest.size).is_some() {
             continue;
         }
-        match read_document(repository, &manifest)? {
+        match read_document(source, &manifest)? {
             Document::Image(image) => {
                 let parts = image.layers.into_iter().chain([image.config]);
                 blobs.extend(parts.map(|blob| (blob.digest, blob.size)));
@@ -141,8 +191,8 @@ fn text(versions: &[json::Version]) -> String {
             version.digest.short().to_owned(),
             human::bytes(version.size),
             human::bytes(version.new_bytes),
-            human::first_line(&version.created, 30),
-            human::first_line(&version.author, 30),
+            human::first_line(version.created.as_deref().unwrap_or("-"), 30),
+            human::first_line(version.author.as_deref().unwrap_or("-"), 30),
             version.parent.clone().unwrap_or_else(|| "-".to_owned()),
             human::first_line(version.message.as_deref().unwrap_or_default(), 60),
         ]

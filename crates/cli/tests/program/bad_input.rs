@@ -89,12 +89,6 @@ fn versions_and_names_that_break_the_rules_are_refused() {
     for version in ["Digits:1.0", "../digits:1.0", "digits:1.0:2", "_x:1.0"] {
         refused(&home, &["push", "digits", version], 2, "error: ");
     }
-    refused(
-        &home,
-        &["push", "digits", "example.com/digits:1.0"],
-        2,
-        "example.com",
-    );
     refused(&home, &["push", "digits"], 2, "digits is a directory");
     refused(&home, &["push"], 2, "VERSION");
     refused(&home, &["push", "digits", "1.0", "--next", "minor"], 2, "--next");

@@ -7,5 +7,6 @@ mod harness;
 mod main_job;
 mod processes;
 mod reference;
+mod remote;
 mod serve;
 mod settings;

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use crate::harness::Home;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 15] = [
     "",
     "init",
     "push",
@@ -13,6 +13,8 @@ const COMMANDS: [&str; 13] = [
     "pull",
     "verify",
     "export",
+    "login",
+    "logout",
     "serve",
     "gc",
     "scrub",

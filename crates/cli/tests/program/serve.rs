@@ -12,13 +12,13 @@ use serde_json::Value;
 use crate::harness::{Home, noise};
 
 /// A server, which is killed when the test ends without ending it.
-struct Serving {
+pub(crate) struct Serving {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Serving {
-    fn start(home: &Home, arguments: &[&str]) -> Self {
+    pub(crate) fn start(home: &Home, arguments: &[&str]) -> Self {
         let arguments = [&["serve", "--quiet", "--listen", "127.0.0.1:0"], arguments].concat();
         let mut command = home.command(&arguments);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();

@@ -1,0 +1,44 @@
+//! Speaks to remote OCI registries.
+//!
+//! A [`Registry`] is one repository of a registry on the network, as an end of a transfer: it implements
+//! [`Source`](modelkeep_core::content::Source), [`Target`](modelkeep_core::content::Target) and
+//! [`Names`](modelkeep_core::content::Names). A [`Keychain`] finds and stores credentials where docker and podman keep
+//! theirs.
+//!
+//! Everything blocks, in the thread that calls, and bytes go from the caller's memory into the connection. Passwords and
+//! tokens are [`Secret`]s: they are sent to the registry, and to a token server that belongs to it, and to nobody else.
+//! No model and no history is known here.
+//!
+//! ```no_run
+//! use modelkeep_client::{Access, Keychain, Registry, Settings};
+//! use modelkeep_core::content::Names;
+//!
+//! let variable = |name: &str| std::env::var(name).ok();
+//! let keychain = Keychain::from_environment(&variable);
+//! let (host, name) = ("ghcr.io".parse()?, "team/digits".parse()?);
+//! let registry = Registry::new(&host, &name, Access::Read, keychain, Settings::default(), &variable)?;
+//! println!("{:?}", registry.tags()?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod address;
+mod auth;
+mod credentials;
+mod error;
+mod http;
+mod names;
+mod problem;
+mod registry;
+mod retry;
+mod secret;
+mod source;
+mod target;
+
+pub use credentials::{Credential, Keychain};
+pub use error::Error;
+pub use http::Timeouts;
+pub use registry::{Access, Registry, Settings, check_login};
+pub use retry::Patience;
+pub use secret::Secret;

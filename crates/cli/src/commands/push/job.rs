@@ -1,0 +1,397 @@
+//! What a push finds out first, and what it decides.
+
+use std::path::{Path, PathBuf};
+
+use modelkeep_core::{
+    Bump, Descriptor, Digest, Limits, Mutability, Reference, SemVer, Tag,
+    content::{self, Names, Target},
+    name::Target as Named,
+};
+use modelkeep_ledger::{
+    Draft, History, Outcome, Proposed, Publish, PublishError, Standing, Verdict, judge, publish,
+};
+use modelkeep_package::{
+    cache::Cache,
+    image::{ImageSettings, RunSettings},
+    layout::layout,
+    scan::{self, FileMode, ModelFile, ScanOptions, Warning},
+};
+use modelkeep_store::{Repository, Store};
+
+use super::{Decided, Figures, Job, remote};
+use crate::{
+    args::{Push, Step},
+    error::{Exit, Failure},
+    globs::Globs,
+    held::read_manifest,
+    provenance::now,
+    report::{human, json, progress::Progress},
+    settings::{Origin, Settings},
+    wiring::{self, Endpoint},
+};
+
+impl<'a> Job<'a> {
+    pub(super) fn prepare(
+        arguments: &'a Push,
+        settings: &'a Settings,
+        directory: &Path,
+        named: Option<&str>,
+    ) -> Result<Self, Failure> {
+        let reference = named.map(|text| settings.reference(text)).transpose()?;
+        if let Some(version) = reference.as_ref().map(version).transpose()? {
+            check_version(settings, version)?;
+        }
+        let image = ImageSettings {
+            path: settings
+                .image_path
+                .value
+                .parse()
+                .map_err(|error| Failure::new(Exit::Usage, error))?,
+            labels: settings.labels.value.clone(),
+            run: RunSettings {
+                entrypoint: settings.entrypoint.value.clone(),
+                cmd: settings.cmd.value.clone(),
+                env: settings.env.value.clone(),
+                user: settings.user.value.clone(),
+            },
+        };
+        store_is_outside(settings, directory)?;
+        let mut scan = scan::scan(directory, &ScanOptions::default()).map_err(Failure::failed)?;
+        mark_executables(&mut scan.files, &settings.executable.value)?;
+        let (host, name) = match &reference {
+            Some(reference) => wiring::place(settings, reference.host.as_ref(), &reference.name)?,
+            None => wiring::place(settings, None, settings.repository_name()?)?,
+        };
+        let endpoint = wiring::for_push(settings, host.as_ref(), &name)?;
+        // What the registry would refuse in the end is refused before anything is read.
+        let limits = limits(endpoint.as_ref());
+        let plans = layout(&scan.files, &image.path, &limits).map_err(Failure::failed)?;
+        let history = match &endpoint {
+            Some(endpoint) => endpoint.history()?,
+            None => History::default(),
+        };
+        let version = match &reference {
+            Some(reference) => version(reference)?.clone(),
+            None => next_version(arguments, endpoint.as_ref(), &history)?,
+        };
+        let standing = match &endpoint {
+            Some(Endpoint::Remote(registry)) => remote::standing(&**registry, &**registry, &version)?,
+            _ => history.version(&version).map(|publication| Standing {
+                manifest: publication.manifest().clone(),
+                root: publication.publish.root.clone(),
+            }),
+        };
+        Ok(Self {
+            arguments,
+            settings,
+            image,
+            directory: directory.to_owned(),
+            name,
+            version,
+            files: scan.files,
+            warnings: scan.warnings,
+            plans,
+            cache: Cache::open(cache_path(settings, directory)),
+            endpoint,
+            host,
+            history,
+            standing,
+        })
+    }
+
+    pub(super) fn reference(&self) -> String {
+        match &self.host {
+            Some(host) => format!("{host}/{}:{}", self.name, self.version),
+            None => format!("{}:{}", self.name, self.version),
+        }
+    }
+
+    /// The repository in the embedded store, if that is where it is.
+    pub(super) fn stored(&self) -> Option<&Repository> {
+        match &self.endpoint {
+            Some(Endpoint::Store(repository)) => Some(repository),
+            _ => None,
+        }
+    }
+
+    /// Which versions may move.
+    pub(super) fn mutability(&self) -> &Mutability {
+        match self.stored() {
+            Some(repository) => repository.mutability(),
+            None => &self.settings.mutability.value,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.stamp.size).sum()
+    }
+
+    pub(super) fn warn(&self) {
+        for warning in &self.warnings {
+            let text = match warning {
+                Warning::Collision(paths) => {
+                    let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
+                    format!(
+                        "{} are one file on disks that do not tell case, or ways to write an accent, apart",
+                        paths.join(" and ")
+                    )
+                }
+                Warning::EmptyDirectory(path) => format!("{path} is empty, and left out"),
+            };
+            human::line(&format!("warning: {}", human::clean(&text)));
+        }
+        let said = &self.settings.mutability;
+        if let (Some(repository), Origin::File(path)) = (self.stored(), &said.origin)
+            && *repository.mutability() != said.value
+        {
+            human::line(&format!(
+                "warning: {} was made as {}, and stays so whatever {} says now",
+                self.name,
+                repository.mutability().as_str(),
+                path.display()
+            ));
+        }
+    }
+
+    /// Whether the version exists and may not move, so that nothing can come of this push but success or refusal.
+    /// A version whose tag does not say what the history says is not: its publisher died before the tag, and
+    /// publishing finishes that.
+    pub(super) fn is_held(&self) -> Result<bool, Failure> {
+        let Some(standing) = &self.standing else {
+            return Ok(false);
+        };
+        let tag = match self.stored() {
+            Some(repository) => repository.resolve(&self.version)?,
+            // There, what stands was found by its tag.
+            None => Some(standing.manifest.clone()),
+        };
+        Ok(self.mutability().holds(&self.version)
+            && tag.is_some_and(|tag| tag.digest == standing.manifest.digest))
+    }
+
+    /// Whether the end has lost a layer of the version that stands, and here is what it was made of.
+    pub(super) fn can_restore(&self, decided: &Decided) -> bool {
+        let (Some(standing), Some(endpoint)) = (&self.standing, &self.endpoint) else {
+            return false;
+        };
+        let digests = |layers: &[Descriptor]| {
+            layers
+                .iter()
+                .map(|layer| layer.digest.clone())
+                .collect::<Vec<_>>()
+        };
+        decided.packed.reused.contains(&false)
+            && read_manifest(endpoint.source(), &standing.manifest)
+                .is_ok_and(|manifest| digests(&manifest.layers) == digests(&decided.packed.layers))
+    }
+
+    /// Reads what must be read to know the content, stores nothing, and judges it.
+    pub(super) fn compare(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
+        let packed = self.pack(None, progress)?;
+        let contents = self.contents(&packed.digests, &packed.layers)?;
+        let root = contents.root();
+        let standing = self.standing.as_ref();
+        // The manifest needs git and the clock of the commit; where the content decides, they are not asked.
+        let same_root = standing.is_some_and(|standing| standing.root.as_ref() == Some(&root));
+        let digest = match standing {
+            Some(standing) if same_root => standing.manifest.digest.clone(),
+            _ => {
+                let (said, _) = self.said(figures)?;
+                self.image(contents, &packed.layers, &said)?.top().digest.clone()
+            }
+        };
+        let verdict = judge(
+            self.mutability(),
+            &self.version,
+            standing.map(|standing| Proposed {
+                manifest: &standing.manifest.digest,
+                root: standing.root.as_ref(),
+            }),
+            Proposed {
+                manifest: &digest,
+                root: Some(&root),
+            },
+        );
+        if let (Verdict::Same, Some(repository)) = (verdict, self.stored()) {
+            repository.sync_history()?;
+        }
+        let outcome = match (verdict, standing) {
+            (Verdict::Taken, Some(standing)) if !self.arguments.dry_run => {
+                return Err(PublishError::Taken {
+                    version: self.version.clone(),
+                    standing: standing.manifest.digest.clone(),
+                    refused: digest,
+                    next_free: self.next_free()?,
+                }
+                .into());
+            }
+            (Verdict::Taken, _) => "would refuse",
+            (Verdict::Same, _) => "unchanged",
+            (Verdict::New | Verdict::Moves, _) => "would publish",
+        };
+        Ok(Decided {
+            outcome,
+            digest,
+            root: Some(root),
+            packed,
+        })
+    }
+
+    /// Stores the layers and publishes the version.
+    pub(super) fn publish(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
+        match &self.endpoint {
+            Some(Endpoint::Remote(registry)) => self.publish_remote(registry, figures, progress),
+            _ => self.publish_stored(figures, progress),
+        }
+    }
+
+    pub(super) fn publish_stored(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
+        let (said, author) = self.said(figures)?;
+        self.check_image(&said)?;
+        let store = Store::create(&self.settings.store.value)?;
+        let (repository, _) = store.create_repository(&self.name, &self.settings.mutability.value, &now())?;
+        let packed = self.pack(Some(&repository), progress)?;
+        let contents = self.contents(&packed.digests, &packed.layers)?;
+        let root = contents.root();
+        let image = self.image(contents, &packed.layers, &said)?;
+        for blob in image.configs.iter().chain(&image.manifests).chain(&image.index) {
+            repository.put(&blob.descriptor.media_type, &blob.bytes)?;
+        }
+        let draft = Draft {
+            version: self.version.clone(),
+            time: now(),
+            author,
+            children: match &image.index {
+                Some(_) => image
+                    .manifests
+                    .iter()
+                    .map(|blob| blob.descriptor.clone())
+                    .collect(),
+                None => Vec::new(),
+            },
+            publish: Publish {
+                manifest: image.top().clone(),
+                root: Some(root),
+                message: self.message(),
+                metrics: figures.metrics.clone(),
+                params: figures.params.clone(),
+            },
+        };
+        let (outcome, standing) = publish(&repository, draft)?;
+        Ok(Decided {
+            outcome: match outcome {
+                Outcome::Published => "published",
+                Outcome::Unchanged => "unchanged",
+            },
+            digest: standing.manifest.digest,
+            root: standing.root,
+            packed,
+        })
+    }
+
+    pub(super) fn report(&self, decided: &Decided) -> json::Push {
+        let packed = &decided.packed;
+        json::Push {
+            reference: self.reference(),
+            version: self.version.to_string(),
+            digest: decided.digest.clone(),
+            content_root: decided.root.clone(),
+            outcome: decided.outcome,
+            enforcement: match self.host {
+                Some(_) => "client",
+                None => "store",
+            },
+            files: self.files.len() as u64,
+            bytes: self.bytes(),
+            bytes_read: packed.bytes_read,
+            bytes_written: packed.bytes_written,
+            layers: packed.layers.len() as u64,
+            layers_reused: packed.reused.iter().filter(|&&reused| reused).count() as u64,
+        }
+    }
+}
+
+fn version(reference: &Reference) -> Result<&Tag, Failure> {
+    match &reference.target {
+        Named::Tag(tag) => Ok(tag),
+        Named::Digest(_) => Err(Failure::usage(format!(
+            "{reference} is a digest: a version is published by its name"
+        ))),
+    }
+}
+
+fn check_version(settings: &Settings, version: &Tag) -> Result<(), Failure> {
+    if version.is_reserved() {
+        return Err(Failure::usage(format!(
+            "{version} cannot be a version: names that begin with c., l., sha256- or sha512-, and ledger, belong to the history"
+        )));
+    }
+    if settings.aliases.value.contains(version) {
+        return Err(Failure::usage(format!(
+            "{version} is an alias: it names a version, and holds no content of its own"
+        )));
+    }
+    Ok(())
+}
+
+fn next_version(arguments: &Push, endpoint: Option<&Endpoint>, history: &History) -> Result<Tag, Failure> {
+    let bump = match arguments.next {
+        Some(Step::Patch) => Bump::Patch,
+        Some(Step::Minor) => Bump::Minor,
+        Some(Step::Major) => Bump::Major,
+        None => return Err(Failure::usage("push needs a VERSION or --next STEP")),
+    };
+    let next = match endpoint {
+        Some(endpoint @ Endpoint::Remote(_)) => {
+            let taken = match endpoint.versions() {
+                // The first version makes the repository.
+                Err(content::Error::NotFound { .. }) => Vec::new(),
+                taken => taken?,
+            };
+            let highest = taken.iter().filter_map(SemVer::parse).max_by(|a, b| a.cmp(b));
+            modelkeep_ledger::next(highest, |tag| taken.contains(tag), bump)
+        }
+        _ => history.next(bump),
+    };
+    next.ok_or_else(|| Failure::usage("there is no number after the highest version: name one"))
+}
+
+/// What the end takes.
+pub(super) fn limits(endpoint: Option<&Endpoint>) -> Limits {
+    endpoint.map_or_else(Limits::default, |endpoint| endpoint.target().limits())
+}
+
+/// Lets the files that the settings name be run in the image.
+fn mark_executables(files: &mut [ModelFile], patterns: &[String]) -> Result<(), Failure> {
+    let globs =
+        Globs::parse(patterns).map_err(|error| Failure::usage(format!("image.executable: {error}")))?;
+    for file in files.iter_mut().filter(|file| globs.match_path(&file.path)) {
+        file.mode = FileMode::Executable;
+    }
+    Ok(())
+}
+
+/// One cache for each model directory, in the store's own directory.
+fn cache_path(settings: &Settings, directory: &Path) -> PathBuf {
+    let directory = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
+    let name = Digest::of(directory.as_os_str().as_encoded_bytes());
+    settings.store.value.join("cache").join("scan").join(name.hex())
+}
+
+/// A store inside the model would become part of it, and grow with each push.
+fn store_is_outside(settings: &Settings, directory: &Path) -> Result<(), Failure> {
+    let store = std::path::absolute(&settings.store.value).unwrap_or_else(|_| settings.store.value.clone());
+    // The store may not be there yet: then what counts is the place where it will be.
+    let place = store
+        .ancestors()
+        .find_map(|ancestor| std::fs::canonicalize(ancestor).ok());
+    match (place, std::fs::canonicalize(directory)) {
+        (Some(inner), Ok(outer)) if inner.starts_with(&outer) => Err(Failure::usage(format!(
+            "the store {} lies inside the directory {}",
+            store.display(),
+            directory.display()
+        ))
+        .hint("name another store with --store PATH or MODELKEEP_HOME")),
+        _ => Ok(()),
+    }
+}

@@ -28,7 +28,8 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 /// What the file at `path` holds, if there is one.
 pub(crate) fn bytes(path: &Path) -> Result<Option<Vec<u8>>> {
     let io = || Error::io(format!("read {}", path.display()));
-    let mut bytes = Vec::new();
+    // Room for a whole record: reading into none begins with steps of 32 bytes, each a call to the system.
+    let mut bytes = Vec::with_capacity(4096);
     match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         file => file

@@ -193,20 +193,27 @@ impl Repository {
     /// [`Error::Io`].
     pub fn begin_upload(&self, begun: &str) -> Result<Upload> {
         let io = || Error::io(format!("begin an upload in {}", self.store.uploads().display()));
-        publish::create_directories(&self.store.uploads()).map_err(io())?;
-        let id = UploadId::random().map_err(io())?;
-        let place = Place::new(&self.store, &id.0);
         let state = State {
             repository: self.name().clone(),
             offset: 0,
             sha256: hex(&Sha256::new().export()),
             begun: begun.to_owned(),
         };
-        // Not synced: what a power cut takes of an upload without bytes is no loss.
-        fs::create_dir(&place.directory)
-            .and_then(|()| File::create_new(place.data()))
-            .and_then(|_| fs::write(place.state(), records::json(&state)))
-            .map_err(io())?;
+        let (id, place) = loop {
+            publish::create_directories(&self.store.uploads()).map_err(io())?;
+            let id = UploadId::random().map_err(io())?;
+            let place = Place::new(&self.store, &id.0);
+            // Not synced: what a power cut takes of an upload without bytes is no loss.
+            let made = fs::create_dir(&place.directory)
+                .and_then(|()| File::create_new(place.data()))
+                .and_then(|_| fs::write(place.state(), records::json(&state)));
+            match made {
+                Ok(()) => break (id, place),
+                // A sweep without grace took the new directory for an old one.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(io()(error)),
+            }
+        };
         Ok(Upload {
             repository: self.clone(),
             id,

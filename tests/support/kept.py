@@ -8,6 +8,7 @@ import os
 import random
 import select
 import shutil
+import signal
 import struct
 import subprocess
 import tempfile
@@ -77,6 +78,8 @@ class Store:
             stderr=subprocess.PIPE,
             env=self.environment(env),
             cwd=self.home.parent,
+            # A shell that starts the tests in the background lets them ignore Ctrl-C; a user's does not.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
 

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use modelkeep_core::{Descriptor, Digest, Host, Limits, RepoName, Tag, content, media};
+use modelkeep_core::{Descriptor, Digest, Host, Limits, RepoName, Tag, content};
 
 use crate::{
     Credential, Error, Keychain, Patience, Timeouts,
@@ -319,13 +319,6 @@ pub fn check_login(
     let request = registry.request("GET", &base);
     registry.call(&request, &[])?.discard();
     Ok(())
-}
-
-pub(crate) fn is_manifest(media_type: &str) -> bool {
-    matches!(
-        media_type,
-        media::OCI_MANIFEST | media::OCI_INDEX | media::DOCKER_MANIFEST | media::DOCKER_MANIFEST_LIST
-    )
 }
 
 impl Registry {

@@ -3,12 +3,12 @@ use std::io::{self, Read};
 use modelkeep_core::{
     ByteRange, Descriptor,
     content::{Result, Source},
+    media::is_manifest,
 };
 
 use crate::{
     Error, Registry,
     http::{Response, Url},
-    registry::is_manifest,
     retry::Attempts,
 };
 

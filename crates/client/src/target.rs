@@ -1,12 +1,13 @@
 use modelkeep_core::{
     ByteRange, Descriptor, Digest, Hashed, Hasher, Limits, RepoName,
     content::{self, Arrival, Expect, Need, Result, Sink, Target},
+    media::is_manifest,
 };
 
 use crate::{
     Error, Registry,
     http::{Reach, Upload, Url},
-    registry::{is_manifest, reach},
+    registry::reach,
 };
 
 impl Target for Registry {

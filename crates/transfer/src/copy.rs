@@ -72,7 +72,7 @@ pub fn copy(
             }
             Document::Index(index) => {
                 for child in index.manifests {
-                    if is_manifest(&child) && known.insert(child.digest.clone()) {
+                    if media::is_manifest(&child.media_type) && known.insert(child.digest.clone()) {
                         manifests.push(child);
                     }
                 }
@@ -99,13 +99,6 @@ pub fn copy(
         add(manifest, copy_blob(source, target, manifest, on_bytes)?);
     }
     Ok(copied)
-}
-
-fn is_manifest(descriptor: &Descriptor) -> bool {
-    matches!(
-        descriptor.media_type.as_str(),
-        media::OCI_MANIFEST | media::OCI_INDEX | media::DOCKER_MANIFEST | media::DOCKER_MANIFEST_LIST
-    )
 }
 
 /// Copies one blob, verified on the way, and gives the bytes written; `None` if the target has it.

@@ -142,17 +142,7 @@ impl From<content::Error> for Failure {
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Self {
         match error {
-            PublishError::Taken { ref next_free, .. } => {
-                let next = next_free
-                    .as_ref()
-                    .map(|next| format!("the next free version is {next}"));
-                let failure = Self::new(Exit::Exists, error);
-                match next {
-                    Some(next) => failure.hint(next),
-                    None => failure,
-                }
-            }
-            PublishError::Kept { ref next_free, .. } => {
+            PublishError::Taken { ref next_free, .. } | PublishError::Kept { ref next_free, .. } => {
                 let next = next_free
                     .as_ref()
                     .map(|next| format!("the next free version is {next}"));

@@ -13,6 +13,7 @@ mod held;
 mod provenance;
 mod report;
 mod settings;
+mod signing;
 mod wiring;
 
 use std::{

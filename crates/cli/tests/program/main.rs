@@ -10,3 +10,4 @@ mod reference;
 mod remote;
 mod serve;
 mod settings;
+mod signing;

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod change;
+pub mod claim;
 mod delete;
 mod entry;
 mod history;

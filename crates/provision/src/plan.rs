@@ -25,7 +25,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Goal {
     /// The repository is this.
-    Is(Wanted),
+    Is(Box<Wanted>),
     /// The repository is declared here, whatever it is.
     Owned,
     /// There is no such repository.
@@ -96,7 +96,7 @@ pub fn plan(wanted: &Wanted, observed: Option<Observed>) -> Result<Plan, NotOwne
     Ok(Plan {
         name: wanted.name.clone(),
         powers: wanted.powers.clone(),
-        goal: Goal::Is(wanted.clone()),
+        goal: Goal::Is(Box::new(wanted.clone())),
         observed,
         steps,
     })

@@ -1,0 +1,61 @@
+use std::{future::Future, path::PathBuf};
+
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use tokio::runtime::{Builder, Runtime};
+
+use super::{Error, transport::Transport};
+
+/// The one region whose API of ECR Public answers.
+pub(super) const PUBLIC_REGION: &str = "us-east-1";
+
+/// How AWS is reached. What is not said here is found where the AWS tools find it: in the environment, in the profile,
+/// on the machine.
+#[derive(Clone, Debug, Default)]
+pub struct AwsOptions {
+    /// The address of the API, instead of AWS's own.
+    pub endpoint_url: Option<String>,
+    /// The region. ECR Public has one, whatever is said here.
+    pub region: Option<String>,
+    /// The profile of `~/.aws/config`, instead of `AWS_PROFILE`.
+    pub profile: Option<String>,
+    /// A file of authorities that are trusted besides those of the machine.
+    pub ca: Option<PathBuf>,
+}
+
+/// The SDK, set up, and the thread that its futures run on: the one that waits for them.
+pub(super) struct Session {
+    runtime: Runtime,
+    pub(super) config: SdkConfig,
+}
+
+impl Session {
+    /// Reads the settings. Nothing is sent, unless nobody says the region: then the metadata of the machine is asked.
+    pub(super) fn open(options: &AwsOptions, transport: Transport) -> Result<Self, Error> {
+        // Timers for the SDK's waits, I/O for programs that give credentials.
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Error::Protocol {
+            action: "anything".to_owned(),
+            reason: error.to_string(),
+        })?;
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(transport);
+        if let Ok(name) = AppName::new("modelkeep") {
+            loader = loader.app_name(name);
+        }
+        if let Some(url) = &options.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        if let Some(region) = &options.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(profile) = &options.profile {
+            loader = loader.profile_name(profile);
+        }
+        let config = runtime.block_on(loader.load());
+        Ok(Self { runtime, config })
+    }
+
+    /// Waits for `future`, in this thread.
+    pub(super) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+}

@@ -103,17 +103,16 @@ impl Error {
                 },
             };
         }
-        let text = chain(&error);
+        // Whatever did not come from our own HTTP did not get as far as that.
+        let sent = cause::<crate::Error>(&error).is_some();
+        let reason = chain(&error);
         match error {
-            _ if text.contains("Missing Region") => Self::NoRegion,
-            SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => Self::Unreachable {
+            _ if reason.contains("Missing Region") => Self::NoRegion,
+            SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) if sent => Self::Unreachable {
                 action,
-                source: match error.into_source() {
-                    Ok(source) => source,
-                    Err(error) => error.to_string().into(),
-                },
+                source: error.into_source().unwrap_or_else(|error| error.into()),
             },
-            _ => Self::Protocol { action, reason: text },
+            _ => Self::Protocol { action, reason },
         }
     }
 

@@ -1,4 +1,4 @@
-use std::{future::Future, path::PathBuf};
+use std::{env, future::Future, path::PathBuf};
 
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use tokio::runtime::{Builder, Runtime};
@@ -7,6 +7,16 @@ use super::{Error, transport::Transport};
 
 /// The one region whose API of ECR Public answers.
 pub(super) const PUBLIC_REGION: &str = "us-east-1";
+
+/// The variables that say where the services are that we ask.
+const ENDPOINTS: [&str; 6] = [
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_ECR",
+    "AWS_ENDPOINT_URL_ECR_PUBLIC",
+    "AWS_ENDPOINT_URL_SSO",
+    "AWS_ENDPOINT_URL_SSO_OIDC",
+    "AWS_ENDPOINT_URL_STS",
+];
 
 /// How AWS is reached. What is not said here is found where the AWS tools find it: in the environment, in the profile,
 /// on the machine.
@@ -31,6 +41,15 @@ pub(super) struct Session {
 impl Session {
     /// Reads the settings. Nothing is sent, unless nobody says the region: then the metadata of the machine is asked.
     pub(super) fn open(options: &AwsOptions, transport: Transport) -> Result<Self, Error> {
+        for name in ENDPOINTS {
+            // The SDK would end the process.
+            if env::var(name).is_ok_and(|url| url.is_empty()) {
+                return Err(Error::Protocol {
+                    action: "anything".to_owned(),
+                    reason: format!("{name} is set and empty; unset it"),
+                });
+            }
+        }
         // Timers for the SDK's waits, I/O for programs that give credentials.
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::Protocol {
@@ -52,6 +71,11 @@ impl Session {
         }
         let config = runtime.block_on(loader.load());
         Ok(Self { runtime, config })
+    }
+
+    /// Whether somebody else than AWS answers for the service of this variable.
+    pub(super) fn has_endpoint(&self, variable: &str) -> bool {
+        self.config.endpoint_url().is_some() || env::var_os(variable).is_some()
     }
 
     /// Waits for `future`, in this thread.

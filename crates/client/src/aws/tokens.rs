@@ -66,11 +66,14 @@ fn ask(ecr: &EcrHost, transport: Transport) -> Result<Lent, Error> {
         EcrHost::Private { fips, dual_stack, .. } => {
             let action = "ecr:GetAuthorizationToken";
             let mut config = aws_sdk_ecr::config::Builder::from(&session.config);
-            if *fips {
-                config = config.use_fips(true);
-            }
-            if *dual_stack {
-                config = config.use_dual_stack(true);
+            // An address that somebody named is the only one of its kind.
+            if !session.has_endpoint("AWS_ENDPOINT_URL_ECR") {
+                if *fips {
+                    config = config.use_fips(true);
+                }
+                if *dual_stack {
+                    config = config.use_dual_stack(true);
+                }
             }
             let client = aws_sdk_ecr::Client::from_conf(config.build());
             let answer = session.wait(client.get_authorization_token().send());

@@ -37,6 +37,12 @@ pub enum Error {
         /// What AWS says.
         message: String,
     },
+    /// What the environment or a setting says cannot be used.
+    #[error("the settings for AWS cannot be used: {reason}")]
+    Setup {
+        /// What is wrong with them.
+        reason: String,
+    },
     /// Neither a setting nor the environment nor the profile names a region.
     #[error("no AWS region is set")]
     NoRegion,
@@ -59,8 +65,8 @@ pub enum Error {
         /// What AWS says.
         message: String,
     },
-    /// The SDK cannot be set up, or the answer is not what the API promises.
-    #[error("AWS cannot be used for {action}: {reason}")]
+    /// The answer is not what the API promises, or there was no way to ask.
+    #[error("AWS gave no answer to {action} that is understood: {reason}")]
     Protocol {
         /// The action that was wanted.
         action: String,
@@ -162,7 +168,7 @@ fn cause<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Opti
 }
 
 /// An error with its causes; what only repeats the one above is left out.
-fn chain(error: &dyn StdError) -> String {
+pub(super) fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(error) = next {

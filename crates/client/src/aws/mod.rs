@@ -7,12 +7,14 @@
 
 mod error;
 mod host;
+mod repositories;
 mod session;
 mod tokens;
 mod transport;
 
 pub use error::Error;
 pub(crate) use host::EcrHost;
+pub use repositories::Repositories;
 pub use session::AwsOptions;
 pub(crate) use tokens::password;
 pub(crate) use transport::Transport;

@@ -33,6 +33,7 @@ pub struct AwsOptions {
 }
 
 /// The SDK, set up, and the thread that its futures run on: the one that waits for them.
+#[derive(Debug)]
 pub(super) struct Session {
     runtime: Runtime,
     pub(super) config: SdkConfig,
@@ -44,16 +45,14 @@ impl Session {
         for name in ENDPOINTS {
             // The SDK would end the process.
             if env::var(name).is_ok_and(|url| url.is_empty()) {
-                return Err(Error::Protocol {
-                    action: "anything".to_owned(),
+                return Err(Error::Setup {
                     reason: format!("{name} is set and empty; unset it"),
                 });
             }
         }
         // Timers for the SDK's waits, I/O for programs that give credentials.
         let runtime = Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Error::Protocol {
-            action: "anything".to_owned(),
+        let runtime = runtime.map_err(|error| Error::Setup {
             reason: error.to_string(),
         })?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(transport);

@@ -20,12 +20,10 @@ pub(super) fn refused(powers: &Powers, name: Option<&RepoName>, error: Error) ->
             reason: "neither the environment nor a profile nor this machine has any".to_owned(),
         },
         // A session of single sign-on is over, or a token of the web: signing in again is what helps.
-        Error::Credentials { reason } if reason.to_lowercase().contains("expired") => {
-            Port::ExpiredCredentials {
-                registry,
-                message: reason,
-            }
-        }
+        Error::Credentials { reason } if is_over(&reason) => Port::ExpiredCredentials {
+            registry,
+            message: reason,
+        },
         Error::Credentials { reason } => Port::NoCredentials { registry, reason },
         Error::Expired { message } => Port::ExpiredCredentials { registry, message },
         Error::Rejected { message, .. } => Port::RejectedCredentials { registry, message },
@@ -77,4 +75,12 @@ pub(super) fn refused(powers: &Powers, name: Option<&RepoName>, error: Error) ->
             },
         },
     }
+}
+
+/// Whether the SDK says that a session is over: it has no type for that.
+fn is_over(reason: &str) -> bool {
+    let reason = reason.to_lowercase();
+    ["expired", "session token not found or invalid"]
+        .iter()
+        .any(|said| reason.contains(said))
 }

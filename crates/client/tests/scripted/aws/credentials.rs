@@ -41,7 +41,7 @@ fn a_profile_gives_key_and_endpoint() {
         .with_file(".aws/config", &config)
         .with_file(".aws/credentials", keys)
         .with("AWS_PROFILE", "ci");
-    world.client("credentials::a_profile_gives_key_and_endpoint", writes);
+    world.client(writes);
     assert_eq!(key(&aws), "AKIDPROFILE");
 }
 
@@ -51,10 +51,7 @@ fn the_endpoint_of_a_service_goes_before_that_of_all() {
     let world = World::new(&registry, &nobody)
         .with_key()
         .with("AWS_ENDPOINT_URL_ECR", &format!("http://{}", aws.host()));
-    world.client(
-        "credentials::the_endpoint_of_a_service_goes_before_that_of_all",
-        writes,
-    );
+    world.client(writes);
     assert_eq!(key(&aws), "AKIDEXAMPLE");
     assert!(nobody.asked().is_empty());
 }
@@ -72,7 +69,7 @@ fn a_program_gives_credentials() {
     let world = world
         .with_file(".aws/config", &config)
         .with("PATH", "/usr/bin:/bin");
-    world.client("credentials::a_program_gives_credentials", writes);
+    world.client(writes);
     assert_eq!(key(&aws), "AKIDPROGRAM");
 }
 
@@ -102,7 +99,7 @@ fn an_identity_of_the_web_becomes_a_role() {
         .with("AWS_REGION", "eu-west-1")
         .with("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/ci")
         .with("AWS_WEB_IDENTITY_TOKEN_FILE", &token);
-    world.client("credentials::an_identity_of_the_web_becomes_a_role", writes);
+    world.client(writes);
     assert_eq!(key(&aws), "AKIDWEB");
 }
 
@@ -115,7 +112,7 @@ fn a_container_has_a_role() {
     });
     let url = format!("http://{}/role", aws.host());
     let world = World::new(&registry, &aws).with("AWS_CONTAINER_CREDENTIALS_FULL_URI", &url);
-    world.client("credentials::a_container_has_a_role", writes);
+    world.client(writes);
     assert_eq!(key(&aws), "AKIDROLE");
 }
 
@@ -140,7 +137,7 @@ fn a_machine_has_a_role() {
             "AWS_EC2_METADATA_SERVICE_ENDPOINT",
             &format!("http://{}", aws.host()),
         );
-    world.client("credentials::a_machine_has_a_role", writes);
+    world.client(writes);
     assert_eq!(key(&aws), "AKIDROLE");
 }
 
@@ -167,6 +164,6 @@ fn a_session_of_single_sign_on_becomes_a_role() {
             ".aws/sso/cache/ee0bfd2552fbd840c02cc48b6e823320543c450f.json",
             token,
         );
-    world.client("credentials::a_session_of_single_sign_on_becomes_a_role", writes);
+    world.client(writes);
     assert_eq!(key(&aws), "AKIDSSO");
 }

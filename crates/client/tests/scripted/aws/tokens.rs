@@ -28,7 +28,7 @@ fn a_push_to_ecr_public_needs_no_docker_login() {
     let world = World::new(&registry, &aws)
         .with_key()
         .with("AWS_REGION", "eu-west-1");
-    world.client("tokens::a_push_to_ecr_public_needs_no_docker_login", || {
+    world.client(|| {
         // Two repositories of one process share what AWS gave.
         writes(PUBLIC);
         writes(PUBLIC);
@@ -57,8 +57,7 @@ fn private_ecr_is_asked_for_a_token_in_the_region_of_the_host() {
     let world = World::new(&registry, &aws)
         .with_key()
         .with("AWS_REGION", "eu-west-1");
-    let test = "tokens::private_ecr_is_asked_for_a_token_in_the_region_of_the_host";
-    world.client(test, || {
+    world.client(|| {
         writes(PRIVATE);
         reads(PRIVATE);
         reads("123456789012.dkr-ecr.eu-central-1.on.aws");
@@ -77,9 +76,7 @@ fn what_is_public_is_read_without_asking_aws() {
             "AWS_EC2_METADATA_SERVICE_ENDPOINT",
             &format!("http://{}", aws.host()),
         );
-    world.client("tokens::what_is_public_is_read_without_asking_aws", || {
-        reads(PUBLIC)
-    });
+    world.client(|| reads(PUBLIC));
     assert!(aws.asked().is_empty());
 }
 
@@ -87,9 +84,7 @@ fn what_is_public_is_read_without_asking_aws() {
 fn whoever_reads_too_often_without_a_name_gives_one() {
     let (registry, aws) = (ecr_public(false), generous());
     let world = World::new(&registry, &aws).with_key();
-    world.client("tokens::whoever_reads_too_often_without_a_name_gives_one", || {
-        reads(PUBLIC)
-    });
+    world.client(|| reads(PUBLIC));
     assert_eq!(aws.asked().len(), 1);
 }
 
@@ -97,26 +92,23 @@ fn whoever_reads_too_often_without_a_name_gives_one() {
 fn a_registry_that_is_not_of_aws_gets_no_credentials_of_aws() {
     let (aws, nobody) = (generous(), ecr_public(true));
     let world = World::new(&nobody, &aws).with_key();
-    world.client(
-        "tokens::a_registry_that_is_not_of_aws_gets_no_credentials_of_aws",
-        || {
-            let registry = Server::start(|_, _| answer(401, &[("WWW-Authenticate", "Basic realm=x")], ""));
-            let error = registry_with(&registry, Access::Write, "{}")
-                .need(&blob(b"x"))
-                .unwrap_err();
-            assert!(
-                chain(&error).contains("no credentials are stored"),
-                "{}",
-                chain(&error)
-            );
-            assert!(
-                registry
-                    .asked()
-                    .iter()
-                    .all(|asked| asked.header("Authorization").is_none())
-            );
-        },
-    );
+    world.client(|| {
+        let registry = Server::start(|_, _| answer(401, &[("WWW-Authenticate", "Basic realm=x")], ""));
+        let error = registry_with(&registry, Access::Write, "{}")
+            .need(&blob(b"x"))
+            .unwrap_err();
+        assert!(
+            chain(&error).contains("no credentials are stored"),
+            "{}",
+            chain(&error)
+        );
+        assert!(
+            registry
+                .asked()
+                .iter()
+                .all(|asked| asked.header("Authorization").is_none())
+        );
+    });
     assert!(aws.asked().is_empty());
 }
 
@@ -127,9 +119,7 @@ fn a_docker_login_goes_before_what_aws_lends() {
     let world = World::new(&registry, &aws)
         .with_key()
         .with_file(".docker/config.json", &stored);
-    world.client("tokens::a_docker_login_goes_before_what_aws_lends", || {
-        writes(PRIVATE)
-    });
+    world.client(|| writes(PRIVATE));
     assert!(aws.asked().is_empty());
 }
 
@@ -142,8 +132,7 @@ fn a_docker_login_that_has_expired_is_replaced_by_what_aws_lends() {
             .with_key()
             .with("EXPECTED_HOST", host)
             .with_file(".docker/config.json", &stored);
-        let test = "tokens::a_docker_login_that_has_expired_is_replaced_by_what_aws_lends";
-        world.client(test, || writes(&super::variable("EXPECTED_HOST").unwrap()));
+        world.client(|| writes(&super::variable("EXPECTED_HOST").unwrap()));
         assert_eq!(aws.asked().len(), 1, "{host}");
     }
 }
@@ -153,8 +142,7 @@ fn a_docker_login_that_has_expired_does_not_keep_what_is_public_from_being_read(
     let (registry, aws) = (ecr_public(true), generous());
     let stored = format!(r#"{{"auths":{{"{PUBLIC}":{{"username":"AWS","password":"old"}}}}}}"#);
     let world = World::new(&registry, &aws).with_file(".docker/config.json", &stored);
-    let test = "tokens::a_docker_login_that_has_expired_does_not_keep_what_is_public_from_being_read";
-    world.client(test, || reads(PUBLIC));
+    world.client(|| reads(PUBLIC));
     assert!(aws.asked().is_empty());
 }
 
@@ -180,7 +168,7 @@ fn a_token_that_ends_during_a_long_push_is_renewed() {
         },
     );
     let world = World::new(&registry, &aws).with_key();
-    world.client("tokens::a_token_that_ends_during_a_long_push_is_renewed", || {
+    world.client(|| {
         let registry = open(PRIVATE, Access::Write);
         let mut sink = registry.begin(Expect::Unknown { size: 3 }).unwrap();
         sink.write(0, b"abc").unwrap();
@@ -210,12 +198,9 @@ fn refusal() -> (aws::Error, String) {
 fn without_any_credentials_a_push_says_so_and_asks_nobody() {
     let (registry, aws) = (ecr_private(), generous());
     let world = World::new(&registry, &aws);
-    world.client(
-        "tokens::without_any_credentials_a_push_says_so_and_asks_nobody",
-        || {
-            assert!(matches!(refusal(), (aws::Error::NoCredentials, _)));
-        },
-    );
+    world.client(|| {
+        assert!(matches!(refusal(), (aws::Error::NoCredentials, _)));
+    });
     assert!(aws.asked().is_empty());
 }
 
@@ -239,7 +224,7 @@ fn credentials_that_aws_refuses_are_told_apart() {
         let aws =
             Server::start(move |_, _| json(400, &format!(r#"{{"__type":"{code}","message":"{message}"}}"#)));
         let world = World::new(&registry, &aws).with_key().with("EXPECTED_CODE", code);
-        world.client("tokens::credentials_that_aws_refuses_are_told_apart", || {
+        world.client(|| {
             let (error, text) = refusal();
             match super::variable("EXPECTED_CODE").unwrap().as_str() {
                 "ExpiredTokenException" => assert!(matches!(error, aws::Error::Expired { .. }), "{text}"),
@@ -260,17 +245,14 @@ fn an_address_that_is_set_and_empty_is_said_and_ends_nothing() {
     let world = World::new(&registry, &aws)
         .with_key()
         .with("AWS_ENDPOINT_URL_ECR", "");
-    world.client(
-        "tokens::an_address_that_is_set_and_empty_is_said_and_ends_nothing",
-        || {
-            let error = open(PRIVATE, Access::Write).need(&blob(b"x")).unwrap_err();
-            assert!(
-                chain(&error).contains("AWS_ENDPOINT_URL_ECR is set and empty"),
-                "{}",
-                chain(&error)
-            );
-        },
-    );
+    world.client(|| {
+        let error = open(PRIVATE, Access::Write).need(&blob(b"x")).unwrap_err();
+        assert!(
+            chain(&error).contains("AWS_ENDPOINT_URL_ECR is set and empty"),
+            "{}",
+            chain(&error)
+        );
+    });
 }
 
 #[test]
@@ -282,24 +264,21 @@ fn an_aws_that_is_not_there_is_told_from_credentials_that_are_wrong() {
     let world = World::new(&registry, &aws)
         .with_key()
         .with("AWS_ENDPOINT_URL_ECR", &address);
-    world.client(
-        "tokens::an_aws_that_is_not_there_is_told_from_credentials_that_are_wrong",
-        || {
-            let error = open(PRIVATE, Access::Write).need(&blob(b"x")).unwrap_err();
-            let found = Error::behind(&error);
-            assert!(
-                matches!(
-                    found,
-                    Some(Error::Aws {
-                        source: aws::Error::Unreachable { .. },
-                        ..
-                    })
-                ),
-                "{found:?}"
-            );
-            assert!(!found.unwrap().is_authentication());
-        },
-    );
+    world.client(|| {
+        let error = open(PRIVATE, Access::Write).need(&blob(b"x")).unwrap_err();
+        let found = Error::behind(&error);
+        assert!(
+            matches!(
+                found,
+                Some(Error::Aws {
+                    source: aws::Error::Unreachable { .. },
+                    ..
+                })
+            ),
+            "{found:?}"
+        );
+        assert!(!found.unwrap().is_authentication());
+    });
 }
 
 #[test]
@@ -310,7 +289,6 @@ fn aws_is_reached_through_the_proxy_and_trusted_as_the_bundle_says() {
         .with_key()
         .without("AWS_ENDPOINT_URL")
         .with("HTTPS_PROXY", &proxy.host());
-    let test = "tokens::aws_is_reached_through_the_proxy_and_trusted_as_the_bundle_says";
     let push = || {
         let error = open(PRIVATE, Access::Write).need(&blob(b"x")).unwrap_err();
         let text = chain(&error);
@@ -319,7 +297,7 @@ fn aws_is_reached_through_the_proxy_and_trusted_as_the_bundle_says() {
             None => assert!(text.contains("CONNECT api.ecr.eu-central-1"), "{text}"),
         }
     };
-    world.client(test, push);
+    world.client(push);
     assert_eq!(
         proxy.count("CONNECT", "api.ecr.eu-central-1.amazonaws.com:443"),
         1
@@ -328,5 +306,5 @@ fn aws_is_reached_through_the_proxy_and_trusted_as_the_bundle_says() {
     world
         .with("HTTPS_PROXY", &tunnel.host())
         .with("AWS_CA_BUNDLE", "/nowhere/bundle.pem")
-        .client(test, push);
+        .client(push);
 }

@@ -12,7 +12,7 @@ use std::io::{self, Read};
 
 pub use arrival::Arrival;
 
-use crate::{Algorithm, ByteRange, Descriptor, Digest, Hashed, Hasher, Limits, Mutability, Tag};
+use crate::{Algorithm, ByteRange, Descriptor, Digest, Hashed, Hasher, Limits, Mutability, RepoName, Tag};
 
 /// What an end answers.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -241,6 +241,21 @@ pub trait Journal: Sync {
     fn begin<'a>(&'a self) -> Result<Box<dyn Transaction + 'a>>;
 }
 
+/// Histories, found by the name of their repository.
+pub trait Journals {
+    /// The history of the repository `name`, if there is one of that name.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Malformed`].
+    fn journal<'a>(&'a self, name: &RepoName) -> Result<Option<Box<dyn Journal + 'a>>>;
+}
+
+impl<T: Journals + ?Sized> Journals for &T {
+    fn journal<'a>(&'a self, name: &RepoName) -> Result<Option<Box<dyn Journal + 'a>>> {
+        (**self).journal(name)
+    }
+}
+
 /// An exclusive change of one repository's names and history.
 pub trait Transaction: Names + Journal {
     /// Which tags may move.
@@ -277,6 +292,12 @@ pub trait Transaction: Names + Journal {
     /// # Errors
     /// [`Error::Io`].
     fn remove_tag(&mut self, tag: &Tag) -> Result<()>;
+
+    /// All manifests of the repository, in the order of their digests.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Malformed`].
+    fn manifests(&self) -> Result<Vec<Descriptor>>;
 
     /// An index of the repository that lists the manifest, if there is one.
     ///

@@ -6,7 +6,8 @@
 //! the only work done.
 //!
 //! The types to know: [`Digest`], [`Descriptor`], [`RepoName`], [`Tag`], [`Contents`], and the ports
-//! [`content::Source`], [`content::Target`] and [`content::Journal`].
+//! [`content::Source`], [`content::Target`] and [`content::Journal`], and [`repositories::Repositories`], by which a
+//! repository is declared.
 //!
 //! ```
 //! use modelkeep_core::{Digest, Reference, Tag};
@@ -30,6 +31,7 @@ mod mutability;
 pub mod name;
 mod path;
 mod range;
+pub mod repositories;
 pub mod sha256;
 mod version;
 

@@ -21,6 +21,12 @@ pub fn is_image_config(media_type: &str) -> bool {
     matches!(media_type, OCI_CONFIG | DOCKER_CONFIG)
 }
 
+/// Whether documents of this type are indexes, which list manifests.
+#[must_use]
+pub fn is_index(media_type: &str) -> bool {
+    matches!(media_type, OCI_INDEX | DOCKER_MANIFEST_LIST)
+}
+
 /// Whether documents of this type are manifests or indexes, which registries keep apart from other blobs.
 #[must_use]
 pub fn is_manifest(media_type: &str) -> bool {

@@ -1,6 +1,9 @@
+use std::collections::BTreeSet;
+
 use modelkeep_core::{
-    Digest, Tag,
+    Descriptor, Digest, Tag,
     content::{self, Journal},
+    media,
     name::Target,
 };
 
@@ -85,6 +88,55 @@ pub fn delete(
         change.transaction.withdraw(digest)?;
     }
     Ok(gone)
+}
+
+/// Deletes every tag and every manifest of a repository, by the explicit act of its owner, and gives the tags that are
+/// gone. It is what comes before the repository itself is deleted.
+///
+/// As with [`Force::OwnersAct`], each tag has its entry in the history first, and a name that the policy of the
+/// repository holds is kept for the manifest that it had: it can be given back to that, and to nothing else as long as
+/// the policy holds it. The history outlives the repository; one of the same name goes on with it.
+///
+/// A process that dies in between leaves some of it; doing it again does the rest.
+///
+/// # Errors
+/// [`DeleteError::History`], [`DeleteError::Content`].
+pub fn clear(journal: &(impl Journal + ?Sized), who: &Who) -> Result<Vec<Tag>, DeleteError> {
+    let mut change = Change::begin::<DeleteError>(journal)?;
+    let versions = change.history.newest_first().into_iter();
+    let mut tags: BTreeSet<Tag> = versions.map(|publication| publication.version.clone()).collect();
+    tags.extend(change.transaction.tags()?);
+    for tag in &tags {
+        let Some(standing) = change.standing(tag)? else {
+            continue;
+        };
+        let manifest = standing.manifest;
+        let name = if change.transaction.mutability().holds(tag) {
+            NameAfter::Kept
+        } else {
+            NameAfter::Free
+        };
+        change.perform(tag, who.clone(), Operation::Delete(Delete { manifest, name }))?;
+    }
+    let manifests = change.transaction.manifests()?.into_iter();
+    let (mut indexes, rest): (Vec<_>, Vec<_>) =
+        manifests.partition(|manifest| media::is_index(&manifest.media_type));
+    // An index before what it lists, for as long as that can be read: damage keeps nothing here.
+    while !indexes.is_empty() {
+        let listed = |index: &Descriptor| matches!(change.transaction.listed_by(&index.digest), Ok(Some(_)));
+        let (mut later, mut now): (Vec<_>, Vec<_>) = indexes.into_iter().partition(listed);
+        if now.is_empty() {
+            std::mem::swap(&mut later, &mut now);
+        }
+        for index in now {
+            change.transaction.withdraw(&index.digest)?;
+        }
+        indexes = later;
+    }
+    for manifest in rest {
+        change.transaction.withdraw(&manifest.digest)?;
+    }
+    Ok(tags.into_iter().collect())
 }
 
 /// Every tag that points at the manifest, by the history or by itself.

@@ -9,8 +9,8 @@ use modelkeep_core::{
     name::Target,
 };
 use modelkeep_ledger::{
-    DeleteError, Draft, Entry, Force, Operation, Outcome, Publish, PublishError, TagError, Who, delete,
-    publish, read, tag,
+    DeleteError, Draft, Entry, Force, Operation, Outcome, Publish, PublishError, TagError, Who, clear,
+    delete, publish, read, tag,
 };
 use modelkeep_testkit::Memory;
 
@@ -302,4 +302,44 @@ fn a_delete_is_an_entry_that_says_what_was_deleted() {
     let entry = Entry::parse(&end.entries(2).unwrap()[0]).unwrap();
     assert_eq!((entry.version(), entry.author()), (&name("1.0"), "ada"));
     assert!(matches!(entry.operation(), Operation::Delete(delete) if delete.manifest == one));
+}
+
+#[test]
+fn a_repository_that_is_cleared_keeps_its_history_and_the_names_that_were_held() {
+    let filters = vec!["latest".parse().unwrap()];
+    let end = Memory::new(Mutability::ImmutableWithExclusion(filters));
+    let (one, two) = (image(&end, "one"), image(&end, "two"));
+    push(
+        &end,
+        &["1.0", "latest", &format!("sha256-{}", "0".repeat(64))],
+        &one,
+    )
+    .unwrap();
+    push(&end, &["1.1"], &two).unwrap();
+    // An index that lists a manifest does not keep it, nor does one that lists an index.
+    let mut lists = two.clone();
+    for _ in 0..2 {
+        let index = Index {
+            schema_version: 2,
+            media_type: None,
+            artifact_type: None,
+            manifests: vec![lists],
+            subject: None,
+            annotations: Default::default(),
+        };
+        lists = end.put(media::OCI_INDEX, &manifest::to_json(&index)).unwrap();
+        push(&end, &[], &lists).unwrap();
+    }
+    let gone = clear(&end, &who()).unwrap();
+    assert_eq!(gone.len(), 4);
+    assert!(end.tags().unwrap().is_empty());
+    assert!(Journal::begin(&end).unwrap().manifests().unwrap().is_empty());
+    let history = read(&end).unwrap();
+    assert_eq!(history.height(), 6);
+    assert_eq!(history.kept(&name("1.0")).unwrap().digest, one.digest);
+    assert_eq!(history.kept(&name("latest")), None);
+    assert!(clear(&end, &who()).unwrap().is_empty());
+    assert_eq!(read(&end).unwrap().height(), 6, "there is nothing left to record");
+    assert!(matches!(push(&end, &["1.0"], &two), Err(TagError::Refused(_))));
+    push(&end, &["1.0"], &one).unwrap();
 }

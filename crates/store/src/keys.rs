@@ -92,6 +92,11 @@ impl RepositoryKeys {
         self.directory.join("_repository")
     }
 
+    /// What is said of the repository.
+    pub(crate) fn description(&self) -> PathBuf {
+        self.directory.join("_description")
+    }
+
     pub(crate) fn lock(&self) -> PathBuf {
         self.directory.join("_lock")
     }

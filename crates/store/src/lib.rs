@@ -1,7 +1,8 @@
 //! Everything kept, on disk: blobs, manifests, tags and history.
 //!
 //! A [`Store`] is one directory for all repositories of a user; a [`Repository`] is one model line in it, and
-//! implements the ports of [`modelkeep_core::content`]. Any number of processes use a store at once: readers take
+//! implements the ports of [`modelkeep_core::content`]. In a store repositories are declared as in a registry
+//! ([`modelkeep_core::repositories`]). Any number of processes use a store at once: readers take
 //! no lock, because every file appears whole, and a change of names and history holds the repository's lock, which
 //! ends with its process. The rules of what may be published are not here: whoever changes names asks them.
 //!
@@ -27,11 +28,13 @@
 mod blobs;
 mod catalog;
 mod collect;
+mod description;
 mod keys;
 mod links;
 mod needs;
 mod records;
 mod referrers;
+mod repositories;
 mod repository;
 mod scrub;
 mod serving;

@@ -53,6 +53,14 @@ impl Record {
         }
     }
 
+    /// The same repository, in which other tags may move.
+    pub(crate) fn with_mutability(&self, mutability: &Mutability) -> Self {
+        Self {
+            mutability: mutability.clone(),
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn read(keys: &RepositoryKeys) -> Result<Option<Self>> {
         match records::read::<Self>(&keys.record())? {
             Some(record) if record.version > VERSION => Err(records::malformed(

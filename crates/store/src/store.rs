@@ -3,14 +3,15 @@ use std::{path::Path, sync::Arc};
 use modelkeep_core::{
     Digest, Mutability, RepoName,
     content::{Error, Result},
+    repositories::Description,
 };
-use modelkeep_disk::{Outcome, Staged, publish};
+use modelkeep_disk::{Lock, Outcome, Staged, publish};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     blobs::Blobs,
-    catalog,
-    keys::{Keys, VERSION},
+    catalog, description,
+    keys::{Keys, RepositoryKeys, VERSION},
     records,
     repository::{Record, Repository},
     tags::TagLists,
@@ -144,6 +145,16 @@ impl Store {
         mutability: &Mutability,
         created: &str,
     ) -> Result<(Repository, Outcome)> {
+        self.create_described(name, &Description::new(mutability.clone()), created)
+    }
+
+    /// Makes the repository `name` with all that is said of it, unless it is here: then it stays what it is.
+    pub(crate) fn create_described(
+        &self,
+        name: &RepoName,
+        described: &Description,
+        created: &str,
+    ) -> Result<(Repository, Outcome)> {
         let keys = self.keys.repository(name);
         let outcome = if self.repository(name)?.is_some() {
             // Its maker may have died, or not yet come, to sync it.
@@ -155,15 +166,32 @@ impl Store {
                 let made = publish::create_directories(&directory);
                 made.map_err(Error::io(format!("make {}", directory.display())))?;
             }
-            // Last: a directory without it is no repository, whatever else is there.
-            let record = records::json(&Record::new(mutability, created));
-            records::write_new(&self.keys.staging(), &keys.record(), &record)?
+            self.create_record(&keys, described, created)?
         };
         let repository = self.repository(name)?.ok_or_else(|| Error::NotFound {
             what: format!("the repository {name}"),
             place: self.root().display().to_string(),
         })?;
         Ok((repository, outcome))
+    }
+
+    /// Under the lock, so that one of many makers writes both the description and the record.
+    fn create_record(
+        &self,
+        keys: &RepositoryKeys,
+        described: &Description,
+        created: &str,
+    ) -> Result<Outcome> {
+        let lock = Lock::exclusive(&keys.lock());
+        let _lock = lock.map_err(Error::io(format!("lock {}", keys.lock().display())))?;
+        if Record::read(keys)?.is_some() {
+            return Ok(Outcome::Exists);
+        }
+        // Also where nothing is said: a deleted repository of the name may have left its own.
+        description::write(&self.keys, keys, described)?;
+        // Last: a directory without it is no repository, whatever else is there.
+        let record = records::json(&Record::new(&described.mutability, created));
+        records::write_new(&self.keys.staging(), &keys.record(), &record)
     }
 
     /// All blobs and their sizes in bytes, in the order of their digests.

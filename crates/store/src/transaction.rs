@@ -41,6 +41,11 @@ impl<'a> Change<'a> {
         })
     }
 
+    /// The record of the repository, read under the lock.
+    pub(crate) fn standing(&self) -> &Record {
+        &self.record
+    }
+
     /// Finds what `document` needs, or says what is missing.
     fn check_needs(&self, document: &Document) -> Result<()> {
         match document {
@@ -151,9 +156,13 @@ impl Transaction for Change<'_> {
         remove(&self.repository.keys.tag(tag))
     }
 
+    fn manifests(&self) -> Result<Vec<Descriptor>> {
+        self.repository.manifests()
+    }
+
     fn listed_by(&self, manifest: &Digest) -> Result<Option<Digest>> {
         for found in self.repository.manifests()? {
-            if let media::OCI_INDEX | media::DOCKER_MANIFEST_LIST = found.media_type.as_str() {
+            if media::is_index(&found.media_type) {
                 let index = self.repository.document(&found)?;
                 if index.parts().any(|part| part.digest == *manifest) {
                     return Ok(Some(found.digest));
@@ -201,7 +210,7 @@ impl Journal for Change<'_> {
 }
 
 /// Removes a file, durably, if it is there.
-fn remove(path: &Path) -> Result<()> {
+pub(crate) fn remove(path: &Path) -> Result<()> {
     let removed = match fs::remove_file(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         removed => removed,

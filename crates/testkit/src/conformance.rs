@@ -5,6 +5,7 @@
 
 pub mod blobs;
 pub mod names;
+pub mod repositories;
 
 use modelkeep_core::content::{Journal, Names, Source, Target};
 
@@ -67,6 +68,29 @@ macro_rules! name_tests {
             a_change_sees_what_it_did,
             changes_take_turns,
             a_change_within_a_change_is_refused,
+        );
+    };
+}
+
+/// One test for each clause of [`conformance::repositories`](crate::conformance::repositories). `$with` calls the
+/// clause that it is given with a registry that has no repository.
+#[macro_export]
+macro_rules! repository_tests {
+    ($with:path) => {
+        $crate::clauses!($with, repositories:
+            what_is_not_there_is_observed_as_none,
+            what_is_created_is_observed,
+            what_was_never_said_is_observed_as_nothing,
+            a_name_is_created_once,
+            mutability_is_set_where_the_registry_keeps_it,
+            catalog_data_is_replaced_whole_but_for_the_logo,
+            resource_tags_are_added_changed_and_removed,
+            a_policy_is_set_changed_and_removed,
+            nothing_but_a_create_makes_a_repository,
+            an_empty_repository_is_deleted,
+            images_are_deleted_only_when_that_is_said,
+            a_repository_made_again_has_nothing_of_the_one_before,
+            what_breaks_a_limit_changes_nothing,
         );
     };
 }

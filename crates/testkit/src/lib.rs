@@ -3,10 +3,13 @@
 //! [`Memory`] is the smallest end that is right: tests of what moves bytes and changes names use it where a disk
 //! would only slow them down. [`conformance`] holds one function per clause of the ports of
 //! [`modelkeep_core::content`]; each end runs all of them, [`Memory`] too, by [`blob_tests!`] and [`name_tests!`].
+//! [`MemoryRepositories`] is the same for declared repositories, with [`repository_tests!`].
 
 #![forbid(unsafe_code)]
 
 pub mod conformance;
 mod memory;
+mod repositories;
 
 pub use memory::Memory;
+pub use repositories::{LogosAre, MemoryRepositories};

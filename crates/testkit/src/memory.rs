@@ -257,6 +257,10 @@ impl Transaction for Change<'_> {
         Ok(())
     }
 
+    fn manifests(&self) -> Result<Vec<Descriptor>> {
+        Ok(self.memory.kept().manifests.values().cloned().collect())
+    }
+
     fn listed_by(&self, manifest: &Digest) -> Result<Option<Digest>> {
         let manifests: Vec<Descriptor> = self.memory.kept().manifests.values().cloned().collect();
         for found in manifests {

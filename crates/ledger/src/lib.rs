@@ -17,7 +17,7 @@ mod rules;
 mod tag;
 
 pub use delete::{DeleteError, Force, delete};
-pub use entry::{Delete, Entry, EntryId, MalformedEntry, NameAfter, Operation, Publish};
+pub use entry::{Base, Delete, Entry, EntryId, MalformedEntry, NameAfter, Operation, Publish};
 pub use history::{History, MalformedHistory, Publication, next, next_free};
 pub use publish::{Draft, Outcome, PublishError, Standing, Who, publish, read};
 pub use rules::{Name, Proposed, Verdict, judge};

@@ -76,10 +76,9 @@ impl<'a> Job<'a> {
         };
         let standing = match &endpoint {
             Some(Endpoint::Remote(registry)) => remote::standing(&**registry, &**registry, &version)?,
-            _ => history.version(&version).map(|publication| Standing {
-                manifest: publication.manifest().clone(),
-                root: publication.publish.root.clone(),
-            }),
+            _ => history
+                .version(&version)
+                .map(|publication| Standing::from(&publication.publish)),
         };
         Ok(Self {
             arguments,
@@ -203,13 +202,11 @@ impl<'a> Job<'a> {
         let verdict = judge(
             self.mutability(),
             &self.version,
-            standing.map(|standing| Proposed {
-                manifest: &standing.manifest.digest,
-                root: standing.root.as_ref(),
-            }),
+            standing.map(Standing::proposed),
             Proposed {
                 manifest: &digest,
                 root: Some(&root),
+                base: None,
             },
         );
         if let (Verdict::Same, Some(repository)) = (verdict, self.stored()) {
@@ -272,6 +269,8 @@ impl<'a> Job<'a> {
             publish: Publish {
                 manifest: image.top().clone(),
                 root: Some(root),
+                base: None,
+                from: None,
                 message: self.message(),
                 metrics: figures.metrics.clone(),
                 params: figures.params.clone(),

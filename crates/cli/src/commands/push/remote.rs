@@ -33,6 +33,7 @@ pub(super) fn standing(
     Ok(Some(Standing {
         manifest,
         root: contents.map(|contents| contents.root()),
+        base: None,
     }))
 }
 
@@ -67,11 +68,9 @@ impl Job<'_> {
         let proposed = Proposed {
             manifest: &top.digest,
             root: Some(&root),
+            base: None,
         };
-        let stands = before.as_ref().map(|standing| Proposed {
-            manifest: &standing.manifest.digest,
-            root: standing.root.as_ref(),
-        });
+        let stands = before.as_ref().map(Standing::proposed);
         match (judge(self.mutability(), &self.version, stands, proposed), &before) {
             (Verdict::Taken, Some(standing)) => return Err(self.taken(&standing.manifest, &top)?),
             (Verdict::Same, Some(standing)) => {

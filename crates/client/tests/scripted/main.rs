@@ -4,6 +4,7 @@
 mod auth;
 mod network;
 mod read;
+mod referrers;
 mod server;
 mod write;
 

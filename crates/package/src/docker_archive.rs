@@ -68,29 +68,7 @@ pub fn write(
     path: &Path,
     on_bytes: &mut dyn FnMut(u64),
 ) -> Result<(), ArchiveError> {
-    let plan = Plan::of(source, top, names)?;
-    let failed = || {
-        let path = path.to_owned();
-        move |source| ArchiveError::Io { path, source }
-    };
-    // In a directory of its own, so that what a killed process left is known and swept.
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(".modelkeep-partial");
-    let partial = path.with_file_name(name);
-    publish::create_directories(&partial).map_err(failed())?;
-    let written = Staged::sweep(&partial)
-        .and_then(|_| Staged::create(&partial))
-        .map_err(failed())
-        .and_then(|staged| {
-            let mut writer = Writer::new(staged.file(), plan.size).map_err(failed())?;
-            let mut write = |offset: u64, bytes: &[u8]| writer.write_at(offset, bytes).map_err(failed());
-            plan.write(source, &mut write, on_bytes)?;
-            staged.replace(path).map_err(failed())
-        });
-    // It stays while another process writes the same archive.
-    let _ = fs::remove_dir(&partial);
-    written
+    Plan::of(source, top, names)?.write_file(source, path, on_bytes)
 }
 
 fn image_manifest(source: &dyn Source, top: &Descriptor) -> Result<Manifest, ArchiveError> {
@@ -176,6 +154,40 @@ impl Plan {
     /// The config and the layers, each once.
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
         self.blobs.iter().map(|(_, blob)| blob)
+    }
+
+    /// Writes the archive to the file `path`, in the place of what is there.
+    ///
+    /// # Errors
+    /// [`ArchiveError`]; `path` is then what it was.
+    pub fn write_file(
+        &self,
+        source: &dyn Source,
+        path: &Path,
+        on_bytes: &mut dyn FnMut(u64),
+    ) -> Result<(), ArchiveError> {
+        let failed = || {
+            let path = path.to_owned();
+            move |source| ArchiveError::Io { path, source }
+        };
+        // In a directory of its own, so that what a killed process left is known and swept.
+        let mut name = std::ffi::OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(".modelkeep-partial");
+        let partial = path.with_file_name(name);
+        publish::create_directories(&partial).map_err(failed())?;
+        let written = Staged::sweep(&partial)
+            .and_then(|_| Staged::create(&partial))
+            .map_err(failed())
+            .and_then(|staged| {
+                let mut writer = Writer::new(staged.file(), self.size).map_err(failed())?;
+                let mut write = |offset: u64, bytes: &[u8]| writer.write_at(offset, bytes).map_err(failed());
+                self.write(source, &mut write, on_bytes)?;
+                staged.replace(path).map_err(failed())
+            });
+        // It stays while another process writes the same archive.
+        let _ = fs::remove_dir(&partial);
+        written
     }
 
     /// Writes the archive from its beginning to its end: `write` takes offsets and bytes. Every blob is verified while

@@ -2,7 +2,7 @@ use std::collections::{HashMap, HashSet};
 
 use modelkeep_core::{
     Descriptor, Digest, Document, Limits, Manifest,
-    content::{Source, Target},
+    content::{Error, Source, Target},
     media,
 };
 
@@ -141,21 +141,21 @@ impl Tree {
         Ok(copied)
     }
 
-    /// Which of the blobs and manifests `target` still needs.
+    /// The blobs and manifests that an end lacks; `has` says of each whether it is there.
     ///
     /// # Errors
     /// [`CopyError::Target`].
-    pub fn missing(&self, target: &dyn Target, workers: usize) -> Result<Vec<Descriptor>, CopyError> {
+    pub fn missing(
+        &self,
+        has: impl Fn(&Descriptor) -> Result<bool, Error> + Sync,
+        workers: usize,
+    ) -> Result<Vec<Descriptor>, CopyError> {
         let all: Vec<Descriptor> = self.blobs().chain(&self.manifests).cloned().collect();
-        let needed = in_parallel(&all, workers, |blob| match target.need(blob) {
-            Ok(need) => Ok(need != modelkeep_core::content::Need::Nothing),
-            Err(error) => Err(CopyError::Target(blob.digest.to_string(), error)),
+        let found = in_parallel(&all, workers, |blob| {
+            has(blob).map_err(|error| CopyError::Target(blob.digest.to_string(), error))
         })?;
-        Ok(all
-            .into_iter()
-            .zip(needed)
-            .filter_map(|(blob, needed)| needed.then_some(blob))
-            .collect())
+        let missing = all.into_iter().zip(found).filter(|(_, found)| !found);
+        Ok(missing.map(|(blob, _)| blob).collect())
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod completions;
 mod config;
+mod copy;
 mod export;
 mod gc;
 mod init;
@@ -34,6 +35,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Show(arguments) => show::run(arguments, &here()?),
         Command::Pull(arguments) => pull::run(arguments, &here()?, global.quiet),
         Command::Verify(arguments) => verify::run(arguments, &here()?, global.quiet),
+        Command::Copy(arguments) => copy::run(arguments, &here()?, global.quiet),
         Command::Export(arguments) => export::run(arguments, &here()?, global.quiet),
         Command::Login(arguments) => login::login(arguments, global),
         Command::Logout(arguments) => login::logout(arguments),

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use crate::harness::Home;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "",
     "init",
     "push",
@@ -12,6 +12,7 @@ const COMMANDS: [&str; 15] = [
     "show",
     "pull",
     "verify",
+    "copy",
     "export",
     "login",
     "logout",

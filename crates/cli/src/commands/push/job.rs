@@ -18,13 +18,14 @@ use modelkeep_package::{
 };
 use modelkeep_store::{Repository, Store};
 
-use super::{Decided, Figures, Job, remote};
+use super::{Decided, Figures, Job};
 use crate::{
     args::{Push, Step},
     error::{Exit, Failure},
     globs::Globs,
     held::read_manifest,
     provenance::now,
+    publishing::{check_version, standing},
     report::{human, json, progress::Progress},
     settings::{Origin, Settings},
     wiring::{self, Endpoint},
@@ -75,7 +76,7 @@ impl<'a> Job<'a> {
             None => next_version(arguments, endpoint.as_ref(), &history)?,
         };
         let standing = match &endpoint {
-            Some(Endpoint::Remote(registry)) => remote::standing(&**registry, &**registry, &version)?,
+            Some(Endpoint::Remote(registry)) => standing(registry, &version)?,
             _ => history
                 .version(&version)
                 .map(|publication| Standing::from(&publication.publish)),
@@ -306,6 +307,7 @@ impl<'a> Job<'a> {
             bytes_written: packed.bytes_written,
             layers: packed.layers.len() as u64,
             layers_reused: packed.reused.iter().filter(|&&reused| reused).count() as u64,
+            base: None,
         }
     }
 }
@@ -317,20 +319,6 @@ fn version(reference: &Reference) -> Result<&Tag, Failure> {
             "{reference} is a digest: a version is published by its name"
         ))),
     }
-}
-
-fn check_version(settings: &Settings, version: &Tag) -> Result<(), Failure> {
-    if version.is_reserved() {
-        return Err(Failure::usage(format!(
-            "{version} cannot be a version: names that begin with c., l., sha256- or sha512-, and ledger, belong to the history"
-        )));
-    }
-    if settings.aliases.value.contains(version) {
-        return Err(Failure::usage(format!(
-            "{version} is an alias: it names a version, and holds no content of its own"
-        )));
-    }
-    Ok(())
 }
 
 fn next_version(arguments: &Push, endpoint: Option<&Endpoint>, history: &History) -> Result<Tag, Failure> {

@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Pull(Pull),
     /// Read again what is stored, and compare it with its digests
     Verify(Verify),
+    /// Copy an image between the store, registries, OCI layouts and docker
+    Copy(Copy),
     /// Write a version as an OCI image layout or a docker archive
     Export(Export),
     /// Sign the files of a directory or of a version
@@ -185,6 +187,30 @@ pub(crate) struct Verify {
     /// Everything in the store
     #[arg(long, conflicts_with = "version")]
     pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+const COPY_PLACES: &str = "\
+SRC and DST are each one of
+  VERSION, NAME:VERSION, NAME@DIGEST      in the store, or in the registry of the settings
+  HOST/NAME:VERSION, HOST/NAME@DIGEST     in a registry (docker://HOST/NAME:VERSION too)
+  oci:DIR, oci:DIR:NAME, oci:DIR@DIGEST   an OCI image layout
+  docker-archive:FILE[:NAME:TAG]          an archive of docker save
+  docker-daemon:NAME:TAG                  the docker engine of this machine (DOCKER_HOST=unix://...)";
+
+#[derive(Args, Debug)]
+#[command(after_help = COPY_PLACES)]
+pub(crate) struct Copy {
+    /// What is copied
+    #[arg(value_name = "SRC")]
+    pub(crate) from: String,
+    /// Where to
+    #[arg(value_name = "DST")]
+    pub(crate) to: String,
+    /// Say what would be copied, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) json: Json,
 }

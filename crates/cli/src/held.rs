@@ -40,7 +40,11 @@ pub(crate) struct Named {
 impl Named {
     /// Finds what `text` names.
     pub(crate) fn find(settings: &Settings, text: &str) -> Result<Self, Failure> {
-        let reference = wiring::placed(settings, settings.reference(text)?)?;
+        Self::of(settings, wiring::placed(settings, settings.reference(text)?)?)
+    }
+
+    /// Finds what a whole reference names.
+    pub(crate) fn of(settings: &Settings, reference: Reference) -> Result<Self, Failure> {
         let repository = wiring::repository(settings, reference.host.as_ref(), &reference.name)?;
         let history = repository.history()?;
         let (root, publication) = resolve(&repository, &history, &reference)?;

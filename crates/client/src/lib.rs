@@ -3,7 +3,7 @@
 //! A [`Registry`] is one repository of a registry on the network, as an end of a transfer: it implements
 //! [`Source`](modelkeep_core::content::Source), [`Target`](modelkeep_core::content::Target) and
 //! [`Names`](modelkeep_core::content::Names). A [`Keychain`] finds and stores credentials where docker and podman keep
-//! theirs.
+//! theirs. A [`Daemon`] is the docker engine of this machine, which takes and gives images as archives.
 //!
 //! Everything blocks, in the thread that calls, and bytes go from the caller's memory into the connection. Passwords and
 //! tokens are [`Secret`]s: they are sent to the registry, and to a token server that belongs to it, and to nobody else.
@@ -27,10 +27,12 @@ mod address;
 mod auth;
 pub mod aws;
 mod credentials;
+mod daemon;
 mod error;
 mod http;
 mod names;
 mod problem;
+mod referrers;
 mod registry;
 mod retry;
 mod secret;
@@ -38,6 +40,7 @@ mod source;
 mod target;
 
 pub use credentials::{Credential, Keychain};
+pub use daemon::{Daemon, Inspected, InspectedLayers};
 pub use error::Error;
 pub use http::Timeouts;
 pub use registry::{Access, Registry, Settings, check_login};

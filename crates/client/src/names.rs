@@ -152,7 +152,7 @@ fn content_type(response: &Response) -> Option<String> {
 }
 
 /// The address of the next page (RFC 8288): `<ADDRESS>; rel="next"`.
-fn next_link(link: &str) -> Option<&str> {
+pub(crate) fn next_link(link: &str) -> Option<&str> {
     let (address, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
     let next = parameters.split(';').any(|parameter| {
         let Some((name, value)) = parameter.split_once('=') else {

@@ -28,7 +28,7 @@ pub(crate) fn sentence(status: u16, problem: &str) -> String {
     format!("{status}{problem}")
 }
 
-fn describe(body: &str) -> String {
+pub(crate) fn describe(body: &str) -> String {
     #[derive(Deserialize)]
     struct Answer {
         #[serde(default)]

@@ -20,6 +20,10 @@ pub mod annotation {
     pub const TITLE: &str = "org.opencontainers.image.title";
     /// Licenses, an SPDX expression.
     pub const LICENSES: &str = "org.opencontainers.image.licenses";
+    /// Name of the image that this one lies on.
+    pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
+    /// Digest of the image that this one lies on.
+    pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
     /// The tag of a manifest in the index of an OCI layout.
     pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
     /// The message of the person who published.

@@ -41,22 +41,16 @@ impl<'a> Change<'a> {
     /// What stands under `tag`: what the history says, else what the tag says.
     pub(crate) fn standing(&self, tag: &Tag) -> content::Result<Option<Standing>> {
         if let Some(publication) = self.history.version(tag) {
-            return Ok(Some(Standing {
-                manifest: publication.manifest().clone(),
-                root: publication.publish.root.clone(),
-            }));
+            return Ok(Some(Standing::from(&publication.publish)));
         }
         let found = self.transaction.resolve(tag)?;
-        Ok(found.map(|manifest| Standing { manifest, root: None }))
+        Ok(found.map(Standing::of))
     }
 
     /// The verdict of the rule on `proposed` where `standing` is.
     pub(crate) fn judge(&self, tag: &Tag, standing: Option<&Standing>, proposed: Proposed<'_>) -> Verdict {
         let name = match (standing, self.history.kept(tag)) {
-            (Some(standing), _) => Name::Stands(Proposed {
-                manifest: &standing.manifest.digest,
-                root: standing.root.as_ref(),
-            }),
+            (Some(standing), _) => Name::Stands(standing.proposed()),
             (None, Some(kept)) => Name::Kept(&kept.digest),
             (None, None) => Name::Free,
         };

@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use modelkeep_core::{Descriptor, Digest, Tag, manifest};
 use serde::{Deserialize, Serialize};
 
+use crate::Proposed;
+
 /// The identity of an entry: the digest of its bytes.
 pub type EntryId = Digest;
 
@@ -90,6 +92,12 @@ pub struct Publish {
     /// The content root of the model; images that something else made have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<Digest>,
+    /// The image that the model lies on, where it lies on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
+    /// Where it was copied from: a reference with a digest. What is made here has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// What the author says of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -99,6 +107,42 @@ pub struct Publish {
     /// Parameters of the training.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, String>,
+}
+
+impl Publish {
+    /// A manifest of which nothing is said.
+    #[must_use]
+    pub fn of(manifest: Descriptor) -> Self {
+        Self {
+            manifest,
+            root: None,
+            base: None,
+            from: None,
+            message: None,
+            metrics: BTreeMap::new(),
+            params: BTreeMap::new(),
+        }
+    }
+
+    /// What it is to the rule of publishing.
+    #[must_use]
+    pub fn proposed(&self) -> Proposed<'_> {
+        Proposed {
+            manifest: &self.manifest.digest,
+            root: self.root.as_ref(),
+            base: self.base.as_ref().map(|base| &base.digest),
+        }
+    }
+}
+
+/// The image that a model lies on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// What it was called, where that means something to others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Digest of its manifest or index.
+    pub digest: Digest,
 }
 
 /// Bytes that are no entry.
@@ -237,6 +281,11 @@ mod tests {
         entry_of(Operation::Publish(Publish {
             manifest: Descriptor::of(media::OCI_MANIFEST, b"{}"),
             root: Some(Digest::of(b"root")),
+            base: Some(Base {
+                name: Some("ghcr.io/team/server:2".to_owned()),
+                digest: Digest::of(b"base"),
+            }),
+            from: Some(format!("oci:layout@{}", Digest::of(b"{}"))),
             message: Some("first".to_owned()),
             metrics: BTreeMap::from([("f1".to_owned(), 0.91)]),
             params: BTreeMap::new(),

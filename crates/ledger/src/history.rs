@@ -251,13 +251,8 @@ mod tests {
         let entries = versions
             .iter()
             .map(|version| {
-                let publish = Publish {
-                    manifest: Descriptor::of(media::OCI_MANIFEST, version.as_bytes()),
-                    root: None,
-                    message: None,
-                    metrics: Default::default(),
-                    params: Default::default(),
-                };
+                let manifest = Descriptor::of(media::OCI_MANIFEST, version.as_bytes());
+                let publish = Publish::of(manifest);
                 let time = "2026-11-01T00:00:00Z".to_owned();
                 history.push(
                     &version.parse().unwrap(),

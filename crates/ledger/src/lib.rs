@@ -20,7 +20,7 @@ pub mod signing;
 mod tag;
 
 pub use delete::{DeleteError, Force, clear, delete};
-pub use entry::{Delete, Entry, EntryId, MalformedEntry, NameAfter, Operation, Publish};
+pub use entry::{Base, Delete, Entry, EntryId, MalformedEntry, NameAfter, Operation, Publish};
 pub use history::{History, MalformedHistory, Publication, next, next_free};
 pub use publish::{Draft, Outcome, PublishError, Standing, Who, publish, read};
 pub use recorded::Recorded;

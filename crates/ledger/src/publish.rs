@@ -45,6 +45,40 @@ pub struct Standing {
     pub manifest: Descriptor,
     /// Its content root, where it has one.
     pub root: Option<Digest>,
+    /// Digest of the image that the model lies on, where it lies on one.
+    pub base: Option<Digest>,
+}
+
+impl Standing {
+    /// A manifest of which nothing else is known.
+    #[must_use]
+    pub fn of(manifest: Descriptor) -> Self {
+        Self {
+            manifest,
+            root: None,
+            base: None,
+        }
+    }
+
+    /// What it is to the rule of publishing.
+    #[must_use]
+    pub fn proposed(&self) -> Proposed<'_> {
+        Proposed {
+            manifest: &self.manifest.digest,
+            root: self.root.as_ref(),
+            base: self.base.as_ref(),
+        }
+    }
+}
+
+impl From<&Publish> for Standing {
+    fn from(publish: &Publish) -> Self {
+        Self {
+            manifest: publish.manifest.clone(),
+            root: publish.root.clone(),
+            base: publish.base.as_ref().map(|base| base.digest.clone()),
+        }
+    }
 }
 
 /// Why a version was not published.
@@ -111,11 +145,10 @@ pub fn publish(journal: &(impl Journal + ?Sized), draft: Draft) -> Result<(Outco
     } = draft;
     let refused = publish.manifest.digest.clone();
     let standing = change.standing(&version)?;
-    let proposed = Proposed {
-        manifest: &publish.manifest.digest,
-        root: publish.root.as_ref(),
-    };
-    match (change.judge(&version, standing.as_ref(), proposed), standing) {
+    match (
+        change.judge(&version, standing.as_ref(), publish.proposed()),
+        standing,
+    ) {
         (Verdict::Taken, Some(standing)) => {
             return Err(PublishError::Taken {
                 standing: standing.manifest.digest,
@@ -139,10 +172,7 @@ pub fn publish(journal: &(impl Journal + ?Sized), draft: Draft) -> Result<(Outco
     for manifest in children.iter().chain([&publish.manifest]) {
         change.transaction.admit(manifest)?;
     }
-    let standing = Standing {
-        manifest: publish.manifest.clone(),
-        root: publish.root.clone(),
-    };
+    let standing = Standing::from(&publish);
     change.perform(&version, Who { time, author }, Operation::Publish(publish))?;
     Ok((Outcome::Published, standing))
 }

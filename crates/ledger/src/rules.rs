@@ -7,6 +7,8 @@ pub struct Proposed<'a> {
     pub manifest: &'a Digest,
     /// Content root of the model, where it has one.
     pub root: Option<&'a Digest>,
+    /// Digest of the image that the model lies on, where it lies on one.
+    pub base: Option<&'a Digest>,
 }
 
 /// What is known of a name.
@@ -41,8 +43,8 @@ pub enum Verdict {
 
 /// The rule of publishing: may `version` become what is proposed, when `name` is what it is now?
 ///
-/// The content is the same when the manifest is, or when the content root is, whatever the time, the commit or the
-/// message. A name that is kept can be given back to its manifest.
+/// The content is the same when the manifest is, or when the content root and the image below it are, whatever the
+/// time, the commit or the message. A name that is kept can be given back to its manifest.
 #[must_use]
 pub fn judge<'a>(
     mutability: &Mutability,
@@ -58,8 +60,9 @@ pub fn judge<'a>(
         Name::Kept(_) => return Verdict::New,
         Name::Stands(standing) => standing,
     };
-    let same_root = standing.root.is_some() && standing.root == proposed.root;
-    if standing.manifest == proposed.manifest || same_root {
+    let same_model = standing.root.is_some() && standing.root == proposed.root;
+    let same_files = same_model && standing.base == proposed.base;
+    if standing.manifest == proposed.manifest || same_files {
         Verdict::Same
     } else if mutability.holds(version) {
         Verdict::Taken
@@ -75,7 +78,11 @@ mod tests {
     #[test]
     fn a_version_is_new_the_same_moved_or_taken() {
         let [a, b] = [Digest::of(b"a"), Digest::of(b"b")];
-        let proposed = |manifest, root| Proposed { manifest, root };
+        let proposed = |manifest, root| Proposed {
+            manifest,
+            root,
+            base: None,
+        };
         let judge = |mutability: &Mutability, standing: Option<Proposed<'_>>, proposed| {
             judge(mutability, &"1.0".parse().unwrap(), standing, proposed)
         };
@@ -104,6 +111,28 @@ mod tests {
     }
 
     #[test]
+    fn a_model_on_another_image_is_other_content() {
+        let [a, b, root, image] = [&b"a"[..], b"b", b"root", b"image"].map(Digest::of);
+        let on = |manifest, base| Proposed {
+            manifest,
+            root: Some(&root),
+            base,
+        };
+        let judge = |standing, proposed| {
+            judge(
+                &Mutability::Immutable,
+                &"1.0".parse().unwrap(),
+                Some(standing),
+                proposed,
+            )
+        };
+        assert_eq!(judge(on(&a, Some(&image)), on(&b, Some(&image))), Verdict::Same);
+        assert_eq!(judge(on(&a, None), on(&b, Some(&image))), Verdict::Taken);
+        assert_eq!(judge(on(&a, Some(&image)), on(&b, None)), Verdict::Taken);
+        assert_eq!(judge(on(&a, Some(&image)), on(&b, Some(&root))), Verdict::Taken);
+    }
+
+    #[test]
     fn a_name_that_is_kept_goes_back_to_its_manifest_only() {
         let [a, b] = [Digest::of(b"a"), Digest::of(b"b")];
         let version = "1.0".parse().unwrap();
@@ -111,6 +140,7 @@ mod tests {
             let proposed = Proposed {
                 manifest,
                 root: Some(&a),
+                base: None,
             };
             judge(mutability, &version, Name::Kept(&a), proposed)
         };

@@ -69,6 +69,7 @@ pub fn tag(
         let proposed = Proposed {
             manifest: &manifest.digest,
             root: None,
+            base: None,
         };
         match change.judge(tag, standing.as_ref(), proposed) {
             Verdict::New | Verdict::Moves => outcomes.push((tag.clone(), Outcome::Published)),

@@ -40,13 +40,7 @@ fn image(end: &Memory, content: &str) -> Descriptor {
 }
 
 fn plain(manifest: &Descriptor) -> Publish {
-    Publish {
-        manifest: manifest.clone(),
-        root: None,
-        message: None,
-        metrics: Default::default(),
-        params: Default::default(),
-    }
+    Publish::of(manifest.clone())
 }
 
 fn push(end: &Memory, tags: &[&str], manifest: &Descriptor) -> Result<Vec<(Tag, Outcome)>, TagError> {

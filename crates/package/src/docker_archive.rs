@@ -1,12 +1,21 @@
-//! An archive for `docker load` and `podman load`.
+//! Archives that `docker load` and `podman load` take, and that `docker save` and `podman save` make.
+
+mod compose;
+mod read;
+mod receive;
 
 use std::{fs, io, path::Path};
 
 use modelkeep_core::{
     ByteRange, Descriptor, Digest, Document, Hasher, MalformedManifest, Manifest,
     content::{self, Source},
+    media,
 };
 use modelkeep_disk::{Staged, Writer, publish};
+
+use compose::{Entry, LIST};
+pub use read::DockerArchive;
+pub use receive::{Received, receive};
 
 use crate::{scan::FileMode, stream::Stream, tar};
 
@@ -32,10 +41,13 @@ pub enum ArchiveError {
     /// An index without an image that docker could run here.
     #[error("the index {0} has no image for linux/amd64")]
     NoPlatform(Digest),
-    /// The file cannot be written.
+    /// An artifact, which is no image.
+    #[error("its config is {0}, not that of an image")]
+    NoImage(String),
+    /// The archive cannot be written.
     #[error("cannot write {path}")]
     Io {
-        /// The file.
+        /// The file, or whoever takes it.
         path: std::path::PathBuf,
         /// What the operating system said.
         #[source]
@@ -56,28 +68,7 @@ pub fn write(
     path: &Path,
     on_bytes: &mut dyn FnMut(u64),
 ) -> Result<(), ArchiveError> {
-    let manifest = image_manifest(source, top)?;
-    let plan = Plan::of(&manifest, names);
-    let failed = || {
-        let path = path.to_owned();
-        move |source| ArchiveError::Io { path, source }
-    };
-    // In a directory of its own, so that what a killed process left is known and swept.
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(".modelkeep-partial");
-    let partial = path.with_file_name(name);
-    publish::create_directories(&partial).map_err(failed())?;
-    let written = Staged::sweep(&partial)
-        .and_then(|_| Staged::create(&partial))
-        .map_err(failed())
-        .and_then(|staged| {
-            plan.write(source, &staged, on_bytes, &failed)?;
-            staged.replace(path).map_err(failed())
-        });
-    // It stays while another process writes the same archive.
-    let _ = fs::remove_dir(&partial);
-    written
+    Plan::of(source, top, names)?.write_file(source, path, on_bytes)
 }
 
 fn image_manifest(source: &dyn Source, top: &Descriptor) -> Result<Manifest, ArchiveError> {
@@ -106,35 +97,41 @@ fn document(source: &dyn Source, descriptor: &Descriptor) -> Result<Document, Ar
     })
 }
 
-/// The members of the archive, before any blob is read.
-struct Plan<'a> {
+/// The members of an archive, before any blob is read.
+#[derive(Debug)]
+pub struct Plan {
     /// `manifest.json`: which of the members are the config and the layers.
     list: Vec<u8>,
-    blobs: Vec<(String, &'a Descriptor)>,
+    blobs: Vec<(String, Descriptor)>,
     size: u64,
 }
 
-#[derive(serde::Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Entry<'a> {
-    config: String,
-    repo_tags: &'a [String],
-    layers: Vec<String>,
-}
+impl Plan {
+    /// The archive of the image at `top`, which docker will know by `names`. In an index it is that for
+    /// `linux/amd64`.
+    ///
+    /// # Errors
+    /// [`ArchiveError`] when there is no such image.
+    pub fn of(source: &dyn Source, top: &Descriptor, names: &[String]) -> Result<Self, ArchiveError> {
+        let manifest = image_manifest(source, top)?;
+        if !media::is_image_config(&manifest.config.media_type) {
+            return Err(ArchiveError::NoImage(manifest.config.media_type));
+        }
+        Ok(Self::of_manifest(&manifest, names))
+    }
 
-impl<'a> Plan<'a> {
-    fn of(manifest: &'a Manifest, names: &[String]) -> Self {
+    fn of_manifest(manifest: &Manifest, names: &[String]) -> Self {
         let layer = |layer: &Descriptor| format!("{}.tar", layer.digest.hex());
         let entry = Entry {
             config: format!("{}.json", manifest.config.digest.hex()),
-            repo_tags: names,
+            repo_tags: Some(names.to_vec()),
             layers: manifest.layers.iter().map(layer).collect(),
         };
         let list = modelkeep_core::manifest::to_json(&[&entry]);
-        let mut blobs = vec![(entry.config, &manifest.config)];
+        let mut blobs = vec![(entry.config, manifest.config.clone())];
         for (name, descriptor) in entry.layers.into_iter().zip(&manifest.layers) {
             if !blobs.iter().any(|(other, _)| *other == name) {
-                blobs.push((name, descriptor));
+                blobs.push((name, descriptor.clone()));
             }
         }
         let mut plan = Self { list, blobs, size: 0 };
@@ -148,19 +145,63 @@ impl<'a> Plan<'a> {
         plan
     }
 
-    fn write<F>(
+    /// Size of the archive in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The config and the layers, each once.
+    pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        self.blobs.iter().map(|(_, blob)| blob)
+    }
+
+    /// Writes the archive to the file `path`, in the place of what is there.
+    ///
+    /// # Errors
+    /// [`ArchiveError`]; `path` is then what it was.
+    pub fn write_file(
         &self,
         source: &dyn Source,
-        staged: &Staged,
+        path: &Path,
         on_bytes: &mut dyn FnMut(u64),
-        failed: &dyn Fn() -> F,
-    ) -> Result<(), ArchiveError>
-    where
-        F: FnOnce(io::Error) -> ArchiveError,
-    {
-        let mut writer = Writer::new(staged.file(), self.size).map_err(failed())?;
-        let mut write = |offset: u64, bytes: &[u8]| writer.write_at(offset, bytes).map_err(failed());
-        let mut stream = Stream::new(self.size, &mut write);
+    ) -> Result<(), ArchiveError> {
+        let failed = || {
+            let path = path.to_owned();
+            move |source| ArchiveError::Io { path, source }
+        };
+        // In a directory of its own, so that what a killed process left is known and swept.
+        let mut name = std::ffi::OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(".modelkeep-partial");
+        let partial = path.with_file_name(name);
+        publish::create_directories(&partial).map_err(failed())?;
+        let written = Staged::sweep(&partial)
+            .and_then(|_| Staged::create(&partial))
+            .map_err(failed())
+            .and_then(|staged| {
+                let mut writer = Writer::new(staged.file(), self.size).map_err(failed())?;
+                let mut write = |offset: u64, bytes: &[u8]| writer.write_at(offset, bytes).map_err(failed());
+                self.write(source, &mut write, on_bytes)?;
+                staged.replace(path).map_err(failed())
+            });
+        // It stays while another process writes the same archive.
+        let _ = fs::remove_dir(&partial);
+        written
+    }
+
+    /// Writes the archive from its beginning to its end: `write` takes offsets and bytes. Every blob is verified while
+    /// it is copied, which is when its last bytes have been written.
+    ///
+    /// # Errors
+    /// [`ArchiveError`], and what `write` says.
+    pub fn write(
+        &self,
+        source: &dyn Source,
+        write: &mut dyn FnMut(u64, &[u8]) -> Result<(), ArchiveError>,
+        on_bytes: &mut dyn FnMut(u64),
+    ) -> Result<(), ArchiveError> {
+        let mut stream = Stream::new(self.size, write);
         let mut at = 0;
         for (name, blob) in &self.blobs {
             stream.put(&tar::file(name, FileMode::Plain, blob.size, at))?;
@@ -177,14 +218,27 @@ impl<'a> Plan<'a> {
     }
 }
 
-const LIST: &str = "manifest.json";
-
 /// Where the member after one of `size` bytes begins.
 fn after(name: &str, size: u64, at: u64) -> u64 {
     let head = tar::file(name, FileMode::Plain, size, at).len() as u64;
     at.saturating_add(head)
         .saturating_add(size)
         .saturating_add(tar::tail(size).len() as u64)
+}
+
+/// An error of reading an archive: what is wrong with it, or what the system said.
+fn broken(what: String, error: io::Error) -> content::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => content::Error::Malformed {
+            what,
+            reason: "it ends too early".to_owned(),
+        },
+        io::ErrorKind::InvalidData => content::Error::Malformed {
+            what,
+            reason: error.to_string(),
+        },
+        _ => content::Error::io(format!("read {what}"))(error),
+    }
 }
 
 fn copy(

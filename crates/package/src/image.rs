@@ -135,7 +135,7 @@ pub struct Blob {
 }
 
 impl Blob {
-    fn new<T: serde::Serialize>(media_type: &str, document: &T) -> Self {
+    pub(crate) fn new<T: serde::Serialize>(media_type: &str, document: &T) -> Self {
         let bytes = to_json(document);
         Self {
             descriptor: Descriptor::of(media_type, &bytes),
@@ -245,6 +245,15 @@ pub fn layer_descriptor(files: &[ModelFile], plan: &LayerPlan, digest: &Digest) 
         descriptor.annotations.insert(annotation::TITLE.to_owned(), title);
     }
     descriptor
+}
+
+/// The title that the descriptor of layer `number` of a version has: the path of its file, if there is one only.
+pub(crate) fn layer_title(contents: &Contents, number: usize) -> Option<String> {
+    let mut files = contents.files().iter().filter(|file| file.layer == number);
+    match (files.next(), files.next()) {
+        (Some(only), None) => Some(only.path.to_string()),
+        _ => None,
+    }
 }
 
 /// Makes the image of a model: `layers` are the descriptors of the layers of `contents`, in their order.

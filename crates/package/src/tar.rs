@@ -3,6 +3,8 @@
 //! Every field is fixed but name and size: owner 0 without a name, mode 0644 or 0755, time 0. What ustar cannot say
 //! (names that are long or not ASCII, sizes of 8 GiB and more) stands in a pax header.
 
+pub(crate) mod read;
+
 use modelkeep_core::ALIGNMENT;
 
 use crate::scan::FileMode;

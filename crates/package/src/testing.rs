@@ -9,7 +9,7 @@ use std::{
 };
 
 use modelkeep_core::{
-    Algorithm, ByteRange, Contents, Descriptor, Digest, Hashed, Hasher, Limits,
+    ByteRange, Contents, Descriptor, Digest, Hashed, Limits,
     content::{Error, Result, Sink, Source},
 };
 
@@ -49,12 +49,6 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    pub(crate) fn hash(bytes: &[u8]) -> Hashed {
-        let mut hasher = Hasher::new(Algorithm::Sha256);
-        hasher.update(bytes);
-        hasher.finish()
-    }
-
     pub(crate) fn add(&mut self, bytes: Vec<u8>) -> Digest {
         let digest = Digest::of(&bytes);
         self.blobs.insert(digest.clone(), bytes);

@@ -1,12 +1,9 @@
-use std::collections::HashSet;
-
 use modelkeep_core::{
-    Buffer, ByteRange, Descriptor, Document, Hasher, Limits, MalformedManifest,
+    Buffer, ByteRange, Descriptor, Digest, Hasher, MalformedManifest,
     content::{Error, Expect, Need, Source, Target},
-    media,
 };
 
-use crate::in_parallel;
+use crate::{Tree, in_parallel};
 
 /// Bytes that one worker holds.
 const PIECE_BYTES: usize = 1 << 20;
@@ -22,6 +19,30 @@ pub struct Copied {
     pub reused: u64,
 }
 
+impl Copied {
+    /// Counts a blob, of which so many bytes were written.
+    pub(crate) fn add(&mut self, blob: &Descriptor, written: Option<u64>, on_bytes: &(dyn Fn(u64) + Sync)) {
+        match written {
+            Some(bytes) => {
+                self.blobs += 1;
+                self.bytes += bytes;
+            }
+            None => {
+                on_bytes(blob.size);
+                self.reused += 1;
+            }
+        }
+    }
+}
+
+impl std::ops::AddAssign for Copied {
+    fn add_assign(&mut self, other: Self) {
+        self.blobs += other.blobs;
+        self.bytes += other.bytes;
+        self.reused += other.reused;
+    }
+}
+
 /// Why a copy failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
@@ -34,6 +55,21 @@ pub enum CopyError {
     /// A manifest that is none.
     #[error("cannot read the manifest {0}")]
     Manifest(String, #[source] MalformedManifest),
+    /// An index with more below it than anybody copies.
+    #[error("{0} lists too much: more than {1} manifests or blobs")]
+    TooMany(String, usize),
+    /// Something larger than the target takes.
+    #[error("the {what} {digest} has {size} bytes, and the target takes {most} at most")]
+    TooLarge {
+        /// Layer, config or manifest.
+        what: &'static str,
+        /// Its digest.
+        digest: Digest,
+        /// Its size in bytes.
+        size: u64,
+        /// The largest that the target takes, in bytes.
+        most: u64,
+    },
 }
 
 /// Copies `root`, an image or an index, and all that it needs. Children come before parents, so that an interrupted
@@ -48,61 +84,33 @@ pub fn copy(
     workers: usize,
     on_bytes: &(dyn Fn(u64) + Sync),
 ) -> Result<Copied, CopyError> {
-    let mut manifests = vec![root.clone()];
-    let mut blobs: Vec<Descriptor> = Vec::new();
-    // By digest: descriptors of one blob may differ in what they say about it, and an index may have thousands.
-    let mut known = HashSet::from([root.digest.clone()]);
-    let mut at = 0;
-    while let Some(manifest) = manifests.get(at).cloned() {
-        at += 1;
-        let name = manifest.digest.to_string();
-        let bytes = source
-            .fetch(&manifest, Limits::default().manifest_bytes)
-            .map_err(|error| CopyError::Source(name.clone(), error))?;
-        match Document::parse(&manifest.media_type, &bytes)
-            .map_err(|error| CopyError::Manifest(name, error))?
-        {
-            Document::Image(image) => {
-                for blob in std::iter::once(image.config).chain(image.layers) {
-                    // What has URLs need not be in a registry, and is fetched by nobody here.
-                    if blob.urls.is_empty() && known.insert(blob.digest.clone()) {
-                        blobs.push(blob);
-                    }
-                }
-            }
-            Document::Index(index) => {
-                for child in index.manifests {
-                    if media::is_manifest(&child.media_type) && known.insert(child.digest.clone()) {
-                        manifests.push(child);
-                    }
-                }
-            }
-        }
-    }
+    let tree = Tree::read(source, root)?;
+    let mut copied = tree.send(source, target, workers, on_bytes)?;
+    copied.add(root, copy_blob(source, target, root, on_bytes)?, on_bytes);
+    Ok(copied)
+}
+
+/// Copies blobs that are no manifests, or whose parts are there.
+///
+/// # Errors
+/// As [`copy`].
+pub fn copy_blobs(
+    source: &dyn Source,
+    target: &dyn Target,
+    blobs: &[Descriptor],
+    workers: usize,
+    on_bytes: &(dyn Fn(u64) + Sync),
+) -> Result<Copied, CopyError> {
     let mut copied = Copied::default();
-    let mut add = |descriptor: &Descriptor, written: Option<u64>| match written {
-        Some(bytes) => {
-            copied.blobs += 1;
-            copied.bytes += bytes;
-        }
-        None => {
-            on_bytes(descriptor.size);
-            copied.reused += 1;
-        }
-    };
-    let written = in_parallel(&blobs, workers, |blob| copy_blob(source, target, blob, on_bytes))?;
+    let written = in_parallel(blobs, workers, |blob| copy_blob(source, target, blob, on_bytes))?;
     for (blob, written) in blobs.iter().zip(written) {
-        add(blob, written);
-    }
-    // Parents were found before their children, so backwards is children first.
-    for manifest in manifests.iter().rev() {
-        add(manifest, copy_blob(source, target, manifest, on_bytes)?);
+        copied.add(blob, written, on_bytes);
     }
     Ok(copied)
 }
 
 /// Copies one blob, verified on the way, and gives the bytes written; `None` if the target has it.
-fn copy_blob(
+pub(crate) fn copy_blob(
     source: &dyn Source,
     target: &dyn Target,
     blob: &Descriptor,

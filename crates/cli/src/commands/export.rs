@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use modelkeep_core::{Tag, content::Error};
-use modelkeep_package::{docker_archive, oci_layout::OciLayout};
+use modelkeep_package::{docker_archive, oci_layout::OciLayoutWriter};
 use modelkeep_transfer::copy;
 
 use super::workers;
@@ -56,10 +56,10 @@ fn name(held: &Held) -> Tag {
 }
 
 fn to_layout(held: &Held, directory: &Path, add: &(dyn Fn(u64) + Sync)) -> Result<u64, Failure> {
-    let layout = OciLayout::create(directory)?;
+    let layout = OciLayoutWriter::create(directory)?;
     let copied =
         copy(held.repository.source(), &layout, &held.root, workers(), add).map_err(Failure::failed)?;
-    layout.finish(&held.root, &name(held))?;
+    layout.finish(&held.root, name(held).as_str(), &[])?;
     Ok(copied.bytes)
 }
 

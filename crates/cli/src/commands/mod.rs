@@ -2,6 +2,7 @@
 
 mod completions;
 mod config;
+mod copy;
 mod export;
 mod gc;
 mod init;
@@ -36,6 +37,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Show(arguments) => show::run(arguments, &here()?),
         Command::Pull(arguments) => pull::run(arguments, &here()?, global.quiet),
         Command::Verify(arguments) => verify::run(arguments, &here()?, global.quiet),
+        Command::Copy(arguments) => copy::run(arguments, &here()?, global.quiet),
         Command::Export(arguments) => export::run(arguments, &here()?, global.quiet),
         Command::Sign(arguments) => sign::sign(arguments, &here()?, global.quiet),
         Command::VerifySignature(arguments) => sign::verify(arguments, &here()?, global.quiet),

@@ -8,6 +8,7 @@ use crate::{
     args::Show,
     error::Failure,
     held::Held,
+    publishing::Model,
     report::{Answer, human, json},
     settings::Settings,
 };
@@ -47,6 +48,9 @@ fn report(held: &Held, contents: Option<&Contents>) -> json::Show {
         annotations: held.annotations().clone(),
         metrics: held.metrics(),
         params: held.params(),
+        base: Model::of(held.repository.source(), &held.root)
+            .base
+            .map(json::Base::from),
         origin: json::Origin {
             created: annotation(annotation::CREATED),
             revision: annotation(annotation::REVISION),
@@ -59,6 +63,7 @@ fn report(held: &Held, contents: Option<&Contents>) -> json::Show {
             author: p.author.clone(),
             message: p.publish.message.clone(),
             parent: p.parent.as_ref().map(ToString::to_string),
+            from: p.publish.from.clone(),
         }),
     }
 }
@@ -82,6 +87,9 @@ fn text(held: &Held, report: &json::Show) -> String {
             "parent",
             entry.parent.as_deref().unwrap_or("none: the first version"),
         );
+        if let Some(from) = &entry.from {
+            field("copied from", from);
+        }
     }
     let message = match &report.history {
         Some(entry) => entry.message.as_ref(),
@@ -123,6 +131,14 @@ fn text(held: &Held, report: &json::Show) -> String {
         "layers",
         &format!("{}, {}", report.layers.len(), human::bytes(bytes)),
     );
+    if let Some(base) = &report.base {
+        let name = base.name.as_deref().unwrap_or_default();
+        field("base", format!("{name} {}", base.digest).trim());
+    }
+    if report.content_root.is_none() {
+        text.push_str("\nan image without a list of its files: modelkeep did not make it\n");
+        return text;
+    }
     text.push('\n');
     let mut rows = vec![["FILE", "SIZE", "SHA256"].map(str::to_owned).to_vec()];
     rows.extend(report.files.iter().map(|file| {

@@ -49,6 +49,7 @@ pub(crate) struct Show {
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) metrics: BTreeMap<String, f64>,
     pub(crate) params: BTreeMap<String, String>,
+    pub(crate) base: Option<Base>,
     pub(crate) origin: Origin,
     pub(crate) history: Option<Entry>,
 }
@@ -60,6 +61,20 @@ pub(crate) struct File {
     pub(crate) digest: Digest,
     pub(crate) layer: Digest,
     pub(crate) offset: u64,
+}
+
+/// The image that a model lies on.
+#[derive(Serialize)]
+pub(crate) struct Base {
+    pub(crate) name: Option<String>,
+    pub(crate) digest: Digest,
+}
+
+impl From<modelkeep_ledger::Base> for Base {
+    fn from(base: modelkeep_ledger::Base) -> Self {
+        let modelkeep_ledger::Base { name, digest } = base;
+        Self { name, digest }
+    }
 }
 
 /// Where a version came from.
@@ -79,6 +94,8 @@ pub(crate) struct Entry {
     pub(crate) author: String,
     pub(crate) message: Option<String>,
     pub(crate) parent: Option<String>,
+    /// Where it was copied from.
+    pub(crate) from: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -96,6 +113,29 @@ pub(crate) struct Push {
     pub(crate) bytes_written: u64,
     pub(crate) layers: u64,
     pub(crate) layers_reused: u64,
+    pub(crate) base: Option<Base>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Copy {
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) version: Option<String>,
+    /// The manifest that the destination has now; docker keeps none.
+    pub(crate) digest: Option<Digest>,
+    /// The manifest at the source; none where docker keeps it.
+    pub(crate) source_digest: Option<Digest>,
+    /// By which docker knows the image: the digest of its config.
+    pub(crate) image_id: Option<Digest>,
+    pub(crate) content_root: Option<Digest>,
+    pub(crate) outcome: &'static str,
+    pub(crate) enforcement: Option<&'static str>,
+    pub(crate) blobs: u64,
+    pub(crate) blobs_reused: u64,
+    pub(crate) bytes_written: u64,
+    pub(crate) referrers: u64,
+    /// What the destination cannot hold.
+    pub(crate) left_out: Vec<String>,
 }
 
 #[derive(Serialize)]

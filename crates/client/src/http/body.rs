@@ -2,7 +2,7 @@ use std::io::{self, BufRead, Read};
 
 /// How the end of a body is known (RFC 9112, section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(crate) enum Framing {
     /// After so many bytes.
     Length(u64),
     /// Each chunk says its size. `left` is what is still to come of this chunk; `Option` is `None` between chunks.
@@ -20,7 +20,7 @@ const TRAILERS: usize = 64;
 
 impl Framing {
     /// Reads some bytes of the body; 0 is its end.
-    pub(super) fn read(&mut self, from: &mut impl BufRead, into: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&mut self, from: &mut impl BufRead, into: &mut [u8]) -> io::Result<usize> {
         if into.is_empty() {
             return Ok(0);
         }

@@ -18,7 +18,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    pub(super) fn read(from: &mut impl BufRead) -> io::Result<Self> {
+    pub(crate) fn read(from: &mut impl BufRead) -> io::Result<Self> {
         for _ in 0..INTERIM {
             let head = Self::read_one(from)?;
             if head.status >= 200 {
@@ -113,7 +113,7 @@ impl Head {
     }
 
     /// How the body ends, and whether the connection serves again after it.
-    pub(super) fn framing(&self, method: &str) -> io::Result<(Framing, bool)> {
+    pub(crate) fn framing(&self, method: &str) -> io::Result<(Framing, bool)> {
         if method == "HEAD" || matches!(self.status, 204 | 304) {
             return Ok((Framing::Ended, self.keeps));
         }

@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use body::Framing;
+pub(crate) use body::Framing;
 pub use connection::Timeouts;
 use connection::{Connection, named};
 pub(crate) use headers::Head;

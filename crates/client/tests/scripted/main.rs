@@ -5,6 +5,7 @@ mod auth;
 mod aws;
 mod network;
 mod read;
+mod referrers;
 mod server;
 mod write;
 

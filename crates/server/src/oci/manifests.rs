@@ -176,13 +176,7 @@ fn set_tags(
     tags: &[Tag],
     manifest: &Descriptor,
 ) -> Result<(), Fault> {
-    let publish = Publish {
-        manifest: manifest.clone(),
-        root: None,
-        message: None,
-        metrics: Default::default(),
-        params: Default::default(),
-    };
+    let publish = Publish::of(manifest.clone());
     match ledger::tag(repository, &exchange.author(), tags, &publish) {
         Ok(outcomes) => {
             // Whoever set it first may have died before its entry was on the disk.

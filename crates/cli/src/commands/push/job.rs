@@ -18,13 +18,14 @@ use modelkeep_package::{
 };
 use modelkeep_store::{Repository, Store};
 
-use super::{Decided, Figures, Job, remote};
+use super::{Decided, Figures, Job};
 use crate::{
     args::{Push, Step},
     error::{Exit, Failure},
     globs::Globs,
     held::read_manifest,
     provenance::now,
+    publishing::{check_version, standing},
     report::{human, json, progress::Progress},
     settings::{Origin, Settings},
     wiring::{self, Endpoint},
@@ -75,11 +76,10 @@ impl<'a> Job<'a> {
             None => next_version(arguments, endpoint.as_ref(), &history)?,
         };
         let standing = match &endpoint {
-            Some(Endpoint::Remote(registry)) => remote::standing(&**registry, &**registry, &version)?,
-            _ => history.version(&version).map(|publication| Standing {
-                manifest: publication.manifest().clone(),
-                root: publication.publish.root.clone(),
-            }),
+            Some(Endpoint::Remote(registry)) => standing(registry, &version)?,
+            _ => history
+                .version(&version)
+                .map(|publication| Standing::from(&publication.publish)),
         };
         Ok(Self {
             arguments,
@@ -203,13 +203,11 @@ impl<'a> Job<'a> {
         let verdict = judge(
             self.mutability(),
             &self.version,
-            standing.map(|standing| Proposed {
-                manifest: &standing.manifest.digest,
-                root: standing.root.as_ref(),
-            }),
+            standing.map(Standing::proposed),
             Proposed {
                 manifest: &digest,
                 root: Some(&root),
+                base: None,
             },
         );
         if let (Verdict::Same, Some(repository)) = (verdict, self.stored()) {
@@ -272,6 +270,8 @@ impl<'a> Job<'a> {
             publish: Publish {
                 manifest: image.top().clone(),
                 root: Some(root),
+                base: None,
+                from: None,
                 message: self.message(),
                 metrics: figures.metrics.clone(),
                 params: figures.params.clone(),
@@ -307,6 +307,7 @@ impl<'a> Job<'a> {
             bytes_written: packed.bytes_written,
             layers: packed.layers.len() as u64,
             layers_reused: packed.reused.iter().filter(|&&reused| reused).count() as u64,
+            base: None,
         }
     }
 }
@@ -318,20 +319,6 @@ fn version(reference: &Reference) -> Result<&Tag, Failure> {
             "{reference} is a digest: a version is published by its name"
         ))),
     }
-}
-
-fn check_version(settings: &Settings, version: &Tag) -> Result<(), Failure> {
-    if version.is_reserved() {
-        return Err(Failure::usage(format!(
-            "{version} cannot be a version: names that begin with c., l., sha256- or sha512-, and ledger, belong to the history"
-        )));
-    }
-    if settings.aliases.value.contains(version) {
-        return Err(Failure::usage(format!(
-            "{version} is an alias: it names a version, and holds no content of its own"
-        )));
-    }
-    Ok(())
 }
 
 fn next_version(arguments: &Push, endpoint: Option<&Endpoint>, history: &History) -> Result<Tag, Failure> {

@@ -1,0 +1,330 @@
+//! Into a version: every rule of `push` holds.
+
+use std::path::Path;
+
+use modelkeep_client::Registry;
+use modelkeep_core::{
+    ByteRange, Descriptor, Limits, Mutability, Reference, RepoName, Tag,
+    content::{self, Need, Sink, Source, Target},
+    name::Target as Named,
+};
+use modelkeep_ledger::{Draft, Outcome, Publish, PublishError, Standing, Verdict, judge, publish};
+use modelkeep_store::{Repository, Store};
+use modelkeep_transfer::{Copied, Tree};
+
+use super::{Done, Job, Said, failure, referrers, workers};
+use crate::{
+    error::{Exit, Failure},
+    origin::Origin,
+    place::Place,
+    provenance::{Provenance, now},
+    publishing::{self, check_version, next_free_of},
+    wiring::{self, Endpoint},
+};
+
+/// The version that is to be, and what is there.
+pub(super) struct Into<'a> {
+    job: &'a Job<'a>,
+    reference: &'a Reference,
+    pub(super) version: &'a Tag,
+    /// `None` when the embedded store does not have the repository yet.
+    pub(super) endpoint: Option<Endpoint>,
+    pub(super) standing: Option<Standing>,
+}
+
+/// An image whose blobs and manifests but the topmost have arrived.
+pub(super) struct Arrived<'a> {
+    pub(super) manifest: &'a Descriptor,
+    pub(super) bytes: &'a [u8],
+    /// The manifests below it, each after what it lists.
+    pub(super) children: Vec<Descriptor>,
+    pub(super) said: Said,
+    /// Where it came from.
+    pub(super) from: String,
+}
+
+impl<'a> Into<'a> {
+    pub(super) fn open(job: &'a Job<'a>, reference: &'a Reference) -> Result<Self, Failure> {
+        let Named::Tag(version) = &reference.target else {
+            return Err(Failure::usage(format!(
+                "{reference} is a digest: a version is published by its name"
+            )));
+        };
+        check_version(job.settings, version)?;
+        let endpoint = wiring::for_push(job.settings, reference.host.as_ref(), &reference.name)?;
+        let standing = match &endpoint {
+            Some(Endpoint::Remote(registry)) => publishing::standing(registry, version)?,
+            Some(endpoint @ Endpoint::Store(_)) => {
+                let history = endpoint.history()?;
+                let publication = history.version(version);
+                publication.map(|publication| Standing::from(&publication.publish))
+            }
+            None => None,
+        };
+        Ok(Self {
+            job,
+            reference,
+            version,
+            endpoint,
+            standing,
+        })
+    }
+
+    /// What the end takes.
+    pub(super) fn limits(&self) -> Limits {
+        let endpoint = self.endpoint.as_ref();
+        endpoint.map_or_else(Limits::default, |endpoint| endpoint.target().limits())
+    }
+
+    fn mutability(&self) -> &Mutability {
+        match &self.endpoint {
+            Some(Endpoint::Store(repository)) => repository.mutability(),
+            _ => &self.job.settings.mutability.value,
+        }
+    }
+
+    /// What the rule says of `candidate`, by what stands; refusal is an error, but for a dry run.
+    pub(super) fn judge(&self, candidate: &Standing) -> Result<&'static str, Failure> {
+        let stands = self.standing.as_ref().map(Standing::proposed);
+        let verdict = judge(self.mutability(), self.version, stands, candidate.proposed());
+        match (verdict, &self.standing) {
+            (Verdict::Taken, Some(standing)) if !self.job.dry_run => {
+                let next_free = match &self.endpoint {
+                    Some(endpoint) => next_free_of(endpoint, self.version)?,
+                    None => None,
+                };
+                Err(self.refused(PublishError::Taken {
+                    version: self.version.clone(),
+                    standing: standing.manifest.digest.clone(),
+                    refused: candidate.manifest.digest.clone(),
+                    next_free,
+                }))
+            }
+            (Verdict::Taken, _) => Ok("would refuse"),
+            (Verdict::Same, _) => Ok("unchanged"),
+            (Verdict::New | Verdict::Moves, _) => Ok("would publish"),
+        }
+    }
+
+    fn refused(&self, error: impl std::convert::Into<Failure>) -> Failure {
+        let failure: Failure = error.into();
+        match failure.exit {
+            Exit::Exists => failure.hint(format!("`modelkeep show {}` says what stands", self.reference)),
+            _ => failure,
+        }
+    }
+
+    /// The end, which is made if it is not there.
+    pub(super) fn made(&self) -> Result<Made<'_>, Failure> {
+        match &self.endpoint {
+            Some(Endpoint::Remote(registry)) => Ok(Made::Remote(registry)),
+            _ => {
+                let settings = self.job.settings;
+                let store = Store::create(&settings.store.value)?;
+                let mutability = &settings.mutability.value;
+                let (repository, _) = store.create_repository(&self.reference.name, mutability, &now())?;
+                Ok(Made::Store(Box::new(repository)))
+            }
+        }
+    }
+
+    /// Makes what has arrived the version.
+    pub(super) fn publish(
+        &self,
+        made: &Made<'_>,
+        arrived: Arrived<'_>,
+    ) -> Result<publishing::Published, Failure> {
+        let Arrived {
+            manifest,
+            bytes,
+            children,
+            said,
+            from,
+        } = arrived;
+        match made {
+            Made::Remote(registry) => {
+                let remote = publishing::Remote {
+                    registry,
+                    version: self.version,
+                    mutability: self.mutability(),
+                    reference: self.reference.to_string(),
+                };
+                remote
+                    .publish(&said.model.standing(manifest.clone()), bytes)
+                    .map_err(|failure| self.refused(failure))
+            }
+            Made::Store(repository) => {
+                repository.put(&manifest.media_type, bytes)?;
+                let draft = Draft {
+                    version: self.version.clone(),
+                    time: now(),
+                    author: author()?,
+                    children,
+                    publish: Publish {
+                        manifest: Descriptor::plain(
+                            &manifest.media_type,
+                            manifest.digest.clone(),
+                            manifest.size,
+                        ),
+                        root: said.model.root,
+                        base: said.model.base,
+                        from: Some(from),
+                        message: said.message,
+                        metrics: said.metrics,
+                        params: said.params,
+                    },
+                };
+                let (outcome, standing) =
+                    publish(&**repository, draft).map_err(|error| self.refused(error))?;
+                let outcome = match outcome {
+                    Outcome::Published => "published",
+                    Outcome::Unchanged => "unchanged",
+                };
+                Ok((outcome, standing.manifest.digest))
+            }
+        }
+    }
+}
+
+/// Who copies.
+pub(super) fn author() -> Result<String, Failure> {
+    Ok(Provenance::find(Path::new("."))?.author)
+}
+
+/// Where a version goes.
+pub(super) enum Made<'a> {
+    Store(Box<Repository>),
+    Remote(&'a Registry),
+}
+
+impl Made<'_> {
+    pub(super) fn target(&self) -> &dyn Target {
+        match self {
+            Self::Store(repository) => &**repository,
+            Self::Remote(registry) => *registry,
+        }
+    }
+}
+
+impl Job<'_> {
+    pub(super) fn to_version(&self, origin: &Origin, reference: &Reference) -> Result<Done, Failure> {
+        let into = Into::open(self, reference)?;
+        let tree = Tree::read(origin.source(), &origin.root).map_err(failure)?;
+        tree.check(&into.limits()).map_err(failure)?;
+        let said = Said::of(origin);
+        let root = said.model.root.clone();
+        let candidate = said.model.standing(origin.root.clone());
+        let judged = into.judge(&candidate)?;
+        let mut done = Done {
+            outcome: judged,
+            digest: Some(origin.root.digest.clone()),
+            source_digest: Some(origin.root.digest.clone()),
+            root,
+            ..Done::default()
+        };
+        let progress = self.progress(tree.size());
+        let same = into.standing.as_ref().filter(|_| judged == "unchanged");
+        if let Some(standing) = same {
+            done.digest = Some(standing.manifest.digest.clone());
+        }
+        // What stands is brought again where the end has lost some of it.
+        let stands_otherwise = same.is_some_and(|standing| standing.manifest.digest != origin.root.digest);
+        if self.dry_run || stands_otherwise {
+            if !stands_otherwise {
+                done.copied = missing(&tree, into.endpoint.as_ref())?;
+            }
+            self.end(progress, &done);
+            return Ok(done);
+        }
+        let made = into.made()?;
+        let mounting = mounting(&made, &self.from, reference);
+        let target = mounting.as_ref().map_or(made.target(), |mounting| mounting);
+        let add = |bytes| progress.add(bytes);
+        done.copied = tree
+            .send(origin.source(), target, workers(), &add)
+            .map_err(failure)?;
+        let bytes = origin
+            .source()
+            .fetch(&origin.root, Limits::default().manifest_bytes)?;
+        let arrived = Arrived {
+            manifest: &origin.root,
+            bytes: &bytes,
+            children: tree.manifests()[1..].iter().rev().cloned().collect(),
+            said,
+            from: origin.said(),
+        };
+        let (outcome, digest) = into.publish(&made, arrived)?;
+        match outcome {
+            "published" => {
+                done.copied.blobs += 1;
+                done.copied.bytes += origin.root.size;
+            }
+            _ => done.copied.reused += 1,
+        }
+        done.outcome = outcome;
+        if digest == origin.root.digest {
+            let (count, copied) = referrers::copy(origin, &tree, &made, &add)?;
+            done.referrers = count;
+            done.copied += copied;
+        }
+        done.digest = Some(digest);
+        self.end(progress, &done);
+        Ok(done)
+    }
+}
+
+/// What a copy would write.
+fn missing(tree: &Tree, endpoint: Option<&Endpoint>) -> Result<Copied, Failure> {
+    let nothing = ByteRange { offset: 0, length: 0 };
+    let has = |blob: &Descriptor| match endpoint {
+        None => Ok(false),
+        // Not by `need`, which would promise to keep it.
+        Some(Endpoint::Store(held)) => Ok(held.open(blob, nothing).is_ok()),
+        Some(Endpoint::Remote(held)) => Ok(held.need(blob)? == Need::Nothing),
+    };
+    let missing = tree.missing(has, workers()).map_err(failure)?;
+    let all = tree.blobs().count() + tree.manifests().len();
+    Ok(Copied {
+        blobs: missing.len() as u64,
+        bytes: missing.iter().map(|blob| blob.size).sum(),
+        reused: (all - missing.len()) as u64,
+    })
+}
+
+/// A repository of a registry, and another one of the same registry from which it takes blobs over.
+struct Mounting<'a> {
+    registry: &'a Registry,
+    from: &'a RepoName,
+}
+
+fn mounting<'a>(made: &Made<'a>, from: &'a Place, to: &Reference) -> Option<Mounting<'a>> {
+    match (made, from) {
+        (Made::Remote(registry), Place::Version(from)) if from.host == to.host && from.name != to.name => {
+            Some(Mounting {
+                registry,
+                from: &from.name,
+            })
+        }
+        _ => None,
+    }
+}
+
+impl Target for Mounting<'_> {
+    fn limits(&self) -> Limits {
+        self.registry.limits()
+    }
+
+    fn need(&self, blob: &Descriptor) -> content::Result<Need> {
+        let need = self.registry.need(blob)?;
+        let mounts = need != Need::Nothing && !modelkeep_core::media::is_manifest(&blob.media_type);
+        // A registry that does not let us has it sent.
+        match mounts && self.registry.mount(blob, self.from).unwrap_or(false) {
+            true => Ok(Need::Nothing),
+            false => Ok(need),
+        }
+    }
+
+    fn begin<'b>(&'b self, expect: content::Expect<'_>) -> content::Result<Box<dyn Sink + 'b>> {
+        self.registry.begin(expect)
+    }
+}

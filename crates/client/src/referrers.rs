@@ -1,0 +1,180 @@
+//! Which manifests say something about another (distribution-spec, "Listing Referrers" and "Referrers Tag Schema").
+
+use std::collections::BTreeMap;
+
+use modelkeep_core::{
+    Descriptor, Digest, Document, Index, Limits, Tag,
+    content::{self, Result, Source},
+    manifest::to_json,
+    media,
+};
+
+use crate::{Error, Registry, names::next_link};
+
+/// Most bytes of a page.
+const PAGE_BYTES: u64 = 4 << 20;
+/// Most referrers of one manifest that are listed.
+const REFERRERS: usize = 10_000;
+/// How often the list under the fallback tag is written, when others write it at the same time.
+const ATTEMPTS: usize = 4;
+
+/// The tag under which clients keep the list where the registry has none.
+fn fallback(subject: &Digest) -> Tag {
+    let hex: String = subject.hex().chars().take(64).collect();
+    let tag = format!("{}-{hex}", subject.algorithm().as_str());
+    tag.parse()
+        .expect("an algorithm and hexadecimal digits are a tag")
+}
+
+impl Registry {
+    /// The manifests that say something about `subject`, as the registry lists them, or as clients do under the
+    /// fallback tag.
+    ///
+    /// # Errors
+    /// What the registry says.
+    pub fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>> {
+        let listed = self.listed_referrers(subject);
+        let listed = listed.map_err(|error| error.while_doing(format!("list what refers to {subject}")))?;
+        match listed {
+            Some(referrers) => Ok(referrers),
+            None => Ok(self.fallback_index(subject)?.manifests),
+        }
+    }
+
+    /// Sends a manifest that says something about another, and lists it under the fallback tag where the registry
+    /// does not list it itself.
+    ///
+    /// # Errors
+    /// What the registry says; [`content::Error::Malformed`] when it says nothing about another.
+    pub fn put_referrer(&self, media_type: &str, bytes: &[u8]) -> Result<Descriptor> {
+        let plain = Descriptor::of(media_type, bytes);
+        let malformed = |reason: String| content::Error::Malformed {
+            what: plain.digest.to_string(),
+            reason,
+        };
+        let document = Document::parse(media_type, bytes).map_err(|error| malformed(error.to_string()))?;
+        let subject = document
+            .subject()
+            .ok_or_else(|| malformed("it has no subject".to_owned()))?
+            .digest
+            .clone();
+        let url = self.manifest(&plain.digest);
+        let mut request = self.request("PUT", &url);
+        request.headers.push(("Content-Type", media_type.to_owned()));
+        request.body = bytes;
+        let lists = self.call(&request, &[]).and_then(|response| {
+            let stored = self.stored(&response, &plain.digest);
+            let lists = response.head.get("oci-subject").is_some();
+            response.discard();
+            stored.map(|()| lists)
+        });
+        let lists = lists.map_err(|error| error.while_doing(format!("write {}", plain.digest)))?;
+        let referrer = document.referrer(plain);
+        if !lists {
+            self.list_under_tag(&subject, &referrer)?;
+        }
+        Ok(referrer)
+    }
+
+    /// `None` when the registry keeps no such lists.
+    fn listed_referrers(&self, subject: &Digest) -> std::result::Result<Option<Vec<Descriptor>>, Error> {
+        let mut url = self.url(&format!("referrers/{subject}"));
+        let mut found: Vec<Descriptor> = Vec::new();
+        loop {
+            let mut request = self.request("GET", &url);
+            request.headers.push(("Accept", media::OCI_INDEX.to_owned()));
+            let response = self.call(&request, &[400, 404, 405])?;
+            let kind = response.head.get("content-type").unwrap_or_default();
+            let is_index = kind.split(';').next().unwrap_or_default().trim() == media::OCI_INDEX;
+            // Registries that never heard of it answer with any page.
+            if response.head.status >= 300 || !is_index {
+                response.discard();
+                return Ok(None);
+            }
+            let protocol = |reason: String| Error::Protocol {
+                host: self.host(),
+                request: format!("GET {}", url.path()),
+                reason,
+            };
+            let next = response.head.get("link").and_then(next_link);
+            let next = next.map(|next| url.join(next)).transpose()?;
+            let body = response.small_body(PAGE_BYTES)?;
+            let page: Index = serde_json::from_slice(&body)
+                .map_err(|error| protocol(format!("it is no list of referrers: {error}")))?;
+            let before = found.len();
+            for referrer in page.manifests {
+                if !found.iter().any(|known| known.digest == referrer.digest) {
+                    found.push(referrer);
+                }
+            }
+            if found.len() > REFERRERS {
+                return Err(protocol(format!("it has more than {REFERRERS} referrers")));
+            }
+            match next {
+                None => return Ok(Some(found)),
+                Some(_) if found.len() == before => {
+                    return Err(protocol("it goes on with pages that hold nothing new".to_owned()));
+                }
+                Some(next) if next.origin != *self.origin() => {
+                    return Err(protocol("its next page lies at another host".to_owned()));
+                }
+                Some(next) => url = next,
+            }
+        }
+    }
+
+    /// The list under the fallback tag; an empty one where there is none.
+    fn fallback_index(&self, subject: &Digest) -> Result<Index> {
+        let empty = || Index {
+            schema_version: 2,
+            media_type: Some(media::OCI_INDEX.to_owned()),
+            artifact_type: None,
+            manifests: Vec::new(),
+            subject: None,
+            annotations: BTreeMap::new(),
+        };
+        let tag = fallback(subject);
+        let found = self.look_up(&modelkeep_core::name::Target::Tag(tag.clone()))?;
+        let Some(found) = found.filter(|found| found.media_type == media::OCI_INDEX) else {
+            return Ok(empty());
+        };
+        let bytes = self.fetch(&found, Limits::default().manifest_bytes)?;
+        match Document::parse(&found.media_type, &bytes) {
+            Ok(Document::Index(index)) => Ok(index),
+            _ => Err(content::Error::Malformed {
+                what: tag.to_string(),
+                reason: "it is no list of referrers".to_owned(),
+            }),
+        }
+    }
+
+    /// Adds to the list under the fallback tag. No registry writes it for us, so two clients may undo what the other
+    /// did: it is looked at again, and written again.
+    fn list_under_tag(&self, subject: &Digest, referrer: &Descriptor) -> Result<()> {
+        let tag = fallback(subject);
+        for _ in 0..ATTEMPTS {
+            let mut index = self.fallback_index(subject)?;
+            if index
+                .manifests
+                .iter()
+                .any(|known| known.digest == referrer.digest)
+            {
+                return Ok(());
+            }
+            index.manifests.push(referrer.clone());
+            self.put_manifest(&tag, media::OCI_INDEX, &to_json(&index))?;
+        }
+        let index = self.fallback_index(subject)?;
+        if index
+            .manifests
+            .iter()
+            .any(|known| known.digest == referrer.digest)
+        {
+            return Ok(());
+        }
+        Err(content::Error::Malformed {
+            what: tag.to_string(),
+            reason: "others go on writing it".to_owned(),
+        })
+    }
+}

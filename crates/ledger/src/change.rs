@@ -30,9 +30,9 @@ impl<'a> Change<'a> {
             return Ok(());
         };
         let found = self.transaction.resolve(tag)?;
-        match (self.history.version(tag), found) {
-            (Some(version), Some(found)) if found.digest == version.manifest().digest => Ok(()),
-            (Some(version), _) => self.transaction.set_tag(tag, version.manifest()),
+        match (self.history.manifest(tag), found) {
+            (Some(manifest), Some(found)) if found.digest == manifest.digest => Ok(()),
+            (Some(manifest), _) => self.transaction.set_tag(tag, manifest),
             (None, Some(_)) => self.transaction.remove_tag(tag),
             (None, None) => Ok(()),
         }
@@ -59,15 +59,15 @@ impl<'a> Change<'a> {
 
     /// Adds an entry, and makes the tag what it says. Names of the protocol have no history.
     pub(crate) fn perform(&mut self, tag: &Tag, who: Who, operation: Operation) -> content::Result<()> {
-        let publishes = match &operation {
-            Operation::Publish(publish) => Some(publish.manifest.clone()),
+        let manifest = match &operation {
             Operation::Delete(_) => None,
+            other => Some(other.manifest().clone()),
         };
         if !tag.is_reserved() {
             let entry = self.history.push(tag, who.time, who.author, operation);
             self.transaction.append(self.history.height(), &entry)?;
         }
-        match publishes {
+        match manifest {
             Some(manifest) => self.transaction.set_tag(tag, &manifest),
             None => self.transaction.remove_tag(tag),
         }

@@ -52,6 +52,12 @@ pub enum Operation {
     Publish(Publish),
     /// Took a version away.
     Delete(Delete),
+    /// Pointed a name that may move at a version.
+    Alias(Alias),
+    /// Advised against a version.
+    Yank(Yank),
+    /// Took the advice back.
+    Restore(Restore),
 }
 
 impl Operation {
@@ -61,8 +67,39 @@ impl Operation {
         match self {
             Self::Publish(publish) => &publish.manifest,
             Self::Delete(delete) => &delete.manifest,
+            Self::Alias(alias) => &alias.manifest,
+            Self::Yank(yank) => &yank.manifest,
+            Self::Restore(restore) => &restore.manifest,
         }
     }
+}
+
+/// A name that points at a version, and may be pointed at another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Alias {
+    /// The manifest or index that the version has.
+    pub manifest: Descriptor,
+    /// The version.
+    pub version: Tag,
+    /// Why, as the author says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// A version that should not be taken into use any more. It stays what it is, and can be fetched by digest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Yank {
+    /// The manifest or index that the version has.
+    pub manifest: Descriptor,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// A version that may be taken into use again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Restore {
+    /// The manifest or index that the version has.
+    pub manifest: Descriptor,
 }
 
 /// A version that is no more.

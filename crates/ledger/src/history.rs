@@ -3,7 +3,7 @@ use std::collections::{HashMap, HashSet};
 use modelkeep_core::{Bump, Descriptor, Digest, SemVer, Tag};
 
 use crate::{
-    Delete, MalformedEntry, NameAfter, Operation, Publish,
+    Alias, Delete, MalformedEntry, NameAfter, Operation, Publish,
     entry::{Entry, EntryId, Place},
 };
 
@@ -11,6 +11,8 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct History {
     publications: Vec<Publication>,
+    moves: Vec<Move>,
+    yanked: HashMap<Tag, Yanked>,
     names: HashMap<Tag, Named>,
     height: u64,
     first: Option<EntryId>,
@@ -23,8 +25,36 @@ pub struct History {
 enum Named {
     /// It is this publication.
     Published(usize),
+    /// It points at a version, by this move.
+    Alias(usize),
     /// It is no more.
     Deleted(Box<Delete>),
+}
+
+/// An alias that was pointed at a version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Move {
+    /// Number of the entry, from 1.
+    pub height: u64,
+    /// The alias.
+    pub name: Tag,
+    /// When, RFC 3339.
+    pub time: String,
+    /// By whom.
+    pub author: String,
+    /// Where to, and why.
+    pub alias: Alias,
+}
+
+/// Why a version should not be taken into use.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Yanked {
+    /// What is wrong with it.
+    pub reason: String,
+    /// When it was said, RFC 3339.
+    pub time: String,
+    /// By whom.
+    pub author: String,
 }
 
 /// A version as the history has it.
@@ -74,6 +104,14 @@ pub enum MalformedHistory {
         /// Its number.
         height: u64,
     },
+    /// An entry about a version that is not there.
+    #[error("entry {height} of the history speaks of {version}, which is no version by then")]
+    Unknown {
+        /// Its number.
+        height: u64,
+        /// The version.
+        version: Tag,
+    },
 }
 
 impl History {
@@ -114,7 +152,31 @@ impl History {
                 Named::Published(self.publications.len() - 1)
             }
             Operation::Delete(delete) => Named::Deleted(Box::new(delete.clone())),
+            Operation::Alias(alias) => {
+                self.moves.push(Move {
+                    height,
+                    name: version.clone(),
+                    time: entry.time().to_owned(),
+                    author: entry.author().to_owned(),
+                    alias: alias.clone(),
+                });
+                Named::Alias(self.moves.len() - 1)
+            }
+            Operation::Yank(_) | Operation::Restore(_) => match self.names.get(&version) {
+                Some(named @ Named::Published(_)) => named.clone(),
+                _ => return Err(MalformedHistory::Unknown { height, version }),
+            },
         };
+        // Whatever is said of a name that is given anew was said of what it was before.
+        self.yanked.remove(&version);
+        if let Operation::Yank(yank) = entry.operation() {
+            let yanked = Yanked {
+                reason: yank.reason.clone(),
+                time: entry.time().to_owned(),
+                author: entry.author().to_owned(),
+            };
+            self.yanked.insert(version.clone(), yanked);
+        }
         self.names.insert(version.clone(), named);
         self.newest = Some(version);
         self.height = height;
@@ -153,7 +215,7 @@ impl History {
         self.publications.last().filter(|last| last.height == self.height)
     }
 
-    /// The version that the newest entry is about, published or deleted.
+    /// The name that the newest entry is about.
     #[must_use]
     pub fn newest(&self) -> Option<&Tag> {
         self.newest.as_ref()
@@ -164,6 +226,45 @@ impl History {
     pub fn version(&self, version: &Tag) -> Option<&Publication> {
         match self.names.get(version)? {
             Named::Published(n) => self.publications.get(*n),
+            Named::Alias(_) | Named::Deleted(_) => None,
+        }
+    }
+
+    /// Where the alias `name` points now; `None` for what is no alias.
+    #[must_use]
+    pub fn alias(&self, name: &Tag) -> Option<&Move> {
+        match self.names.get(name)? {
+            Named::Alias(n) => self.moves.get(*n),
+            Named::Published(_) | Named::Deleted(_) => None,
+        }
+    }
+
+    /// The aliases as they are now, in order of their names.
+    #[must_use]
+    pub fn aliases(&self) -> Vec<&Move> {
+        let mut aliases: Vec<&Move> = self.names.keys().filter_map(|name| self.alias(name)).collect();
+        aliases.sort_by(|a, b| a.name.cmp(&b.name));
+        aliases
+    }
+
+    /// Every time that an alias was pointed somewhere, oldest first.
+    #[must_use]
+    pub fn moves(&self) -> &[Move] {
+        &self.moves
+    }
+
+    /// Why `version` should not be taken into use, if that has been said.
+    #[must_use]
+    pub fn yanked(&self, version: &Tag) -> Option<&Yanked> {
+        self.yanked.get(version)
+    }
+
+    /// The manifest that a name has now, be it a version or an alias.
+    #[must_use]
+    pub fn manifest(&self, name: &Tag) -> Option<&Descriptor> {
+        match self.names.get(name)? {
+            Named::Published(n) => self.publications.get(*n).map(Publication::manifest),
+            Named::Alias(n) => self.moves.get(*n).map(|moved| &moved.alias.manifest),
             Named::Deleted(_) => None,
         }
     }

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod alias;
 mod change;
 pub mod claim;
 mod delete;
@@ -18,11 +19,16 @@ mod recorded;
 mod rules;
 pub mod signing;
 mod tag;
+mod yank;
 
+pub use alias::{AliasError, promote, rollback};
 pub use delete::{DeleteError, Force, clear, delete};
-pub use entry::{Base, Delete, Entry, EntryId, MalformedEntry, NameAfter, Operation, Publish};
-pub use history::{History, MalformedHistory, Publication, next, next_free};
+pub use entry::{
+    Alias, Base, Delete, Entry, EntryId, MalformedEntry, NameAfter, Operation, Publish, Restore, Yank,
+};
+pub use history::{History, MalformedHistory, Move, Publication, Yanked, next, next_free};
 pub use publish::{Draft, Outcome, PublishError, Standing, Who, publish, read};
 pub use recorded::Recorded;
 pub use rules::{Name, Proposed, Verdict, judge};
 pub use tag::{Refused, TagError, tag};
+pub use yank::{YankError, restore, yank};

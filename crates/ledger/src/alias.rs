@@ -1,0 +1,111 @@
+use modelkeep_core::{
+    Tag,
+    content::{self, Journal},
+};
+
+use crate::{Alias, MalformedHistory, Operation, Outcome, Who, change::Change};
+
+/// Why an alias was not moved.
+#[derive(Debug, thiserror::Error)]
+pub enum AliasError {
+    /// The policy of the repository holds the name.
+    #[error("{0} is no alias: the repository's policy lets no tag of that name move")]
+    Held(Tag),
+    /// The name belongs to a protocol.
+    #[error("{0} is a name of the protocol, and no alias")]
+    Reserved(Tag),
+    /// There is no such version.
+    #[error("there is no version {0}")]
+    NoVersion(Tag),
+    /// The version should not be taken into use.
+    #[error("version {version} was yanked: {reason}")]
+    Yanked {
+        /// The version.
+        version: Tag,
+        /// Why it was yanked.
+        reason: String,
+    },
+    /// The name does not point anywhere, or never pointed anywhere else.
+    #[error("{0} has not pointed at another version before")]
+    NoEarlier(Tag),
+    /// The history is broken.
+    #[error(transparent)]
+    History(#[from] MalformedHistory),
+    /// The end refused.
+    #[error(transparent)]
+    Content(#[from] content::Error),
+}
+
+/// Points `name` at `version`, with an entry in the history, and gives what came of it.
+///
+/// # Errors
+/// [`AliasError`]; nothing has changed then.
+pub fn promote(
+    journal: &(impl Journal + ?Sized),
+    who: &Who,
+    name: &Tag,
+    version: &Tag,
+    message: Option<String>,
+) -> Result<Outcome, AliasError> {
+    point(Change::begin::<AliasError>(journal)?, who, name, version, message)
+}
+
+/// Points `name` at the version that it pointed at before, and gives that version.
+///
+/// # Errors
+/// [`AliasError`]; nothing has changed then.
+pub fn rollback(
+    journal: &(impl Journal + ?Sized),
+    who: &Who,
+    name: &Tag,
+    message: Option<String>,
+) -> Result<Tag, AliasError> {
+    let change = Change::begin::<AliasError>(journal)?;
+    let earlier = || {
+        let now = &change.history.alias(name)?.alias.version;
+        let moves = change.history.moves().iter().rev();
+        let mut versions = moves
+            .filter(|moved| moved.name == *name)
+            .map(|moved| &moved.alias.version);
+        versions.find(|version| *version != now).cloned()
+    };
+    let version = earlier().ok_or_else(|| AliasError::NoEarlier(name.clone()))?;
+    point(change, who, name, &version, message)?;
+    Ok(version)
+}
+
+fn point(
+    mut change: Change<'_>,
+    who: &Who,
+    name: &Tag,
+    version: &Tag,
+    message: Option<String>,
+) -> Result<Outcome, AliasError> {
+    if name.is_reserved() {
+        return Err(AliasError::Reserved(name.clone()));
+    }
+    if change.transaction.mutability().holds(name) {
+        return Err(AliasError::Held(name.clone()));
+    }
+    let publication = change
+        .history
+        .version(version)
+        .ok_or_else(|| AliasError::NoVersion(version.clone()))?;
+    if let Some(yanked) = change.history.yanked(version) {
+        return Err(AliasError::Yanked {
+            version: version.clone(),
+            reason: yanked.reason.clone(),
+        });
+    }
+    let alias = Alias {
+        manifest: publication.manifest().clone(),
+        version: version.clone(),
+        message,
+    };
+    let stands = change.history.alias(name);
+    if stands.is_some_and(|now| now.alias.version == alias.version && now.alias.manifest == alias.manifest) {
+        return Ok(Outcome::Unchanged);
+    }
+    change.perform(name, who.clone(), Operation::Alias(alias))?;
+    Ok(Outcome::Published)
+}

@@ -1,0 +1,84 @@
+use modelkeep_core::{
+    Tag,
+    content::{self, Journal},
+};
+
+use crate::{MalformedHistory, Operation, Outcome, Restore, Who, Yank, change::Change};
+
+/// Why nothing was said of a version.
+#[derive(Debug, thiserror::Error)]
+pub enum YankError {
+    /// There is no such version.
+    #[error("there is no version {0}")]
+    NoVersion(Tag),
+    /// An alias points at it: whoever follows the alias would go on taking it into use.
+    #[error("{alias} points at version {version}")]
+    Aliased {
+        /// The version.
+        version: Tag,
+        /// The alias.
+        alias: Tag,
+    },
+    /// The history is broken.
+    #[error(transparent)]
+    History(#[from] MalformedHistory),
+    /// The end refused.
+    #[error(transparent)]
+    Content(#[from] content::Error),
+}
+
+/// Advises against a version. It stays what it is, and nothing that has it breaks; it is not to be taken into use anew.
+///
+/// # Errors
+/// [`YankError`]; nothing has changed then.
+pub fn yank(
+    journal: &(impl Journal + ?Sized),
+    who: &Who,
+    version: &Tag,
+    reason: &str,
+) -> Result<Outcome, YankError> {
+    let mut change = Change::begin::<YankError>(journal)?;
+    let publication = change.history.version(version);
+    let manifest = publication
+        .ok_or_else(|| YankError::NoVersion(version.clone()))?
+        .manifest()
+        .clone();
+    let aliases = change.history.aliases();
+    if let Some(alias) = aliases.iter().find(|now| now.alias.version == *version) {
+        return Err(YankError::Aliased {
+            version: version.clone(),
+            alias: alias.name.clone(),
+        });
+    }
+    if change
+        .history
+        .yanked(version)
+        .is_some_and(|yanked| yanked.reason == reason)
+    {
+        return Ok(Outcome::Unchanged);
+    }
+    let yank = Yank {
+        manifest,
+        reason: reason.to_owned(),
+    };
+    change.perform(version, who.clone(), Operation::Yank(yank))?;
+    Ok(Outcome::Published)
+}
+
+/// Takes the advice against a version back.
+///
+/// # Errors
+/// [`YankError`]; nothing has changed then.
+pub fn restore(journal: &(impl Journal + ?Sized), who: &Who, version: &Tag) -> Result<Outcome, YankError> {
+    let mut change = Change::begin::<YankError>(journal)?;
+    let publication = change.history.version(version);
+    let manifest = publication
+        .ok_or_else(|| YankError::NoVersion(version.clone()))?
+        .manifest()
+        .clone();
+    if change.history.yanked(version).is_none() {
+        return Ok(Outcome::Unchanged);
+    }
+    change.perform(version, who.clone(), Operation::Restore(Restore { manifest }))?;
+    Ok(Outcome::Published)
+}

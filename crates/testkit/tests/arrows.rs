@@ -8,6 +8,7 @@ use serde_json::Value;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("disk", &["core"]),
+    ("inspect", &["core"]),
     ("package", &["core", "disk"]),
     ("store", &["core", "disk"]),
     ("transfer", &["core"]),
@@ -17,7 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "client", "core", "disk", "ledger", "package", "server", "store", "transfer",
+            "client", "core", "disk", "inspect", "ledger", "package", "server", "store", "transfer",
         ],
     ),
     ("testkit", &["core"]),

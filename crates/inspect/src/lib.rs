@@ -1,0 +1,22 @@
+//! What a model is, from the headers of its files.
+//!
+//! Model files are read, never run: nothing is unpickled, no graph is executed, no template is rendered, no code of a
+//! repository is imported. A reader takes a [`Bytes`], which gives any run of bytes of a file wherever the file lies (on
+//! the disk, or in a layer on a registry), and reads the header and what the header points at; weights stay where they
+//! are.
+//!
+//! Whatever is in a file may have been put there by somebody who wishes us ill. Each reader checks what it reads before
+//! it believes it, says by a typed [`Error`] what is wrong and at which byte, and stays within [`Limits`]: no count or
+//! length of a file decides how much memory is taken.
+
+#![forbid(unsafe_code)]
+
+mod bytes;
+mod error;
+mod limits;
+mod reader;
+
+pub use bytes::{Bytes, Disk, Part};
+pub use error::{Error, Result};
+pub use limits::Limits;
+pub use reader::Reader;

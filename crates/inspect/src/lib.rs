@@ -13,10 +13,14 @@
 
 mod bytes;
 mod error;
+mod json;
 mod limits;
 mod reader;
+pub mod safetensors;
+mod tensor;
 
 pub use bytes::{Bytes, Disk, Part};
 pub use error::{Error, Result};
 pub use limits::Limits;
 pub use reader::Reader;
+pub use tensor::Tensor;

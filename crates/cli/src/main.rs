@@ -10,6 +10,7 @@ mod commands;
 mod error;
 mod globs;
 mod held;
+mod model;
 mod provenance;
 mod report;
 mod settings;

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+pub mod diff;
 mod error;
 pub mod gguf;
 mod hash;
@@ -26,6 +27,7 @@ mod text;
 mod yaml;
 
 pub use bytes::{Bytes, Disk, Part};
+pub use diff::Diff;
 pub use error::{Error, Result};
 pub use hash::{Plan, TensorHasher};
 pub use limits::Limits;

@@ -7,6 +7,7 @@
 
 mod args;
 mod commands;
+mod condition;
 mod error;
 mod globs;
 mod held;
@@ -14,6 +15,8 @@ mod model;
 mod provenance;
 mod report;
 mod settings;
+mod subject;
+mod tensors;
 mod wiring;
 
 use std::{

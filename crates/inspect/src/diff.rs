@@ -11,7 +11,7 @@ use modelkeep_core::Digest;
 use serde::Serialize;
 
 pub use files::{FileChanges, Modified, Renamed, Sized};
-pub use tensors::{TensorChange, TensorChanges};
+pub use tensors::{Form, TensorChange, TensorChanges};
 pub use texts::{KeyChange, TextChanges, TokenChange, TokenChanges};
 
 use crate::{Files, Limits, Record, SurveyError};

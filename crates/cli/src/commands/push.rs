@@ -6,6 +6,8 @@ mod layers;
 mod record;
 mod remote;
 
+pub(crate) use job::cache_path;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -28,6 +30,7 @@ use crate::{
     error::{Exit, Failure},
     report::{Answer, human, json, progress::Progress},
     settings::Settings,
+    tensors::HashCache,
     wiring::Endpoint,
 };
 
@@ -146,6 +149,7 @@ struct Job<'a> {
     plans: Vec<LayerPlan>,
     /// What the headers of the files say, when somebody has asked.
     survey: Mutex<Option<Arc<Survey>>>,
+    hashes: HashCache,
     cache: Cache,
     /// `None` when the embedded store does not have the repository yet.
     endpoint: Option<Endpoint>,

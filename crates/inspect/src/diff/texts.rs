@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{FileChanges, Subject, keys};
 use crate::{
     Bytes, Error, Limits, Result, SurveyError, Vocabulary, is_vocabulary, json,
-    text::{card, flatten},
+    text::{card, figures::Figures, flatten},
     yaml,
 };
 
@@ -98,7 +98,7 @@ pub(super) fn compare(
             if let (Some(old), Some(new)) = (read_file(from, path, read)?, read_file(to, path, read)?) {
                 changes.card.extend(keys(&old, &new));
             }
-        } else if is_small && is_config(name) {
+        } else if is_small && is_config(name) && Figures::of(path).is_none() {
             let read = |bytes: &dyn Bytes| document(name, bytes, limits).map(|value| flat(&value));
             if let (Some(old), Some(new)) = (read_file(from, path, read)?, read_file(to, path, read)?) {
                 let mut changed = keys(&old, &new);

@@ -30,6 +30,7 @@ use crate::{
     provenance::now,
     report::{human, json, progress::Progress},
     settings::{Origin, Settings},
+    tensors::HashCache,
     wiring::{self, Endpoint},
 };
 
@@ -100,6 +101,8 @@ impl<'a> Job<'a> {
             warnings: scan.warnings,
             plans,
             survey: Mutex::default(),
+            // The cache lies in the store's directory, which a dry run does not make.
+            hashes: HashCache::new(settings, !arguments.dry_run || settings.store.value.exists()),
             cache: Cache::open(cache_path(settings, directory)),
             endpoint,
             host,
@@ -385,7 +388,7 @@ fn mark_executables(files: &mut [ModelFile], patterns: &[String]) -> Result<(), 
 }
 
 /// One cache for each model directory, in the store's own directory.
-fn cache_path(settings: &Settings, directory: &Path) -> PathBuf {
+pub(crate) fn cache_path(settings: &Settings, directory: &Path) -> PathBuf {
     let directory = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
     let name = Digest::of(directory.as_os_str().as_encoded_bytes());
     settings.store.value.join("cache").join("scan").join(name.hex())

@@ -181,7 +181,7 @@ impl Job<'_> {
         let survey = self.survey()?;
         for (member, digest) in plan.members().iter().zip(files) {
             if let (Some(plan), Some(hashes)) = (survey.plan(member.file), tensors.get(&member.file)) {
-                self.keep_hashes(digest, plan, hashes);
+                self.hashes.add(digest, plan, hashes);
             }
         }
         Ok(())

@@ -1,22 +1,22 @@
 //! The record of the version: headers before the files are packed, hashes of tensors while they are.
 
-use std::{collections::BTreeMap, io::Read as _, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+};
 
 use modelkeep_core::{Descriptor, Digest, content::Target, media};
-use modelkeep_disk::publish;
-use modelkeep_inspect::{Limits, Plan, Record, Survey, TensorHasher, record::Place};
+use modelkeep_inspect::{Limits, Record, Survey, TensorHasher, record::Place};
 use modelkeep_package::{
     image,
-    pack::{self, Watch},
+    pack::{PackError, Watch},
 };
 
 use super::{Job, Packed};
-use crate::{error::Failure, model::Local};
+use crate::{error::Failure, model::Local, tensors};
 
 /// The table of tensors, in the directory that is Modelkeep's own.
 const TABLE: &str = "tensors.json";
-/// Bytes that are read at once.
-const PIECE: usize = 256 << 10;
 
 /// What [`Job::record`] makes.
 pub(super) struct Recorded {
@@ -29,10 +29,7 @@ pub(super) struct Recorded {
 impl Job<'_> {
     /// What the headers of the files say. They are read once.
     pub(super) fn survey(&self) -> Result<Arc<Survey>, Failure> {
-        let mut held = self
-            .survey
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut held = self.survey.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(survey) = &*held {
             return Ok(Arc::clone(survey));
         }
@@ -49,12 +46,16 @@ impl Job<'_> {
         for file in 0..self.files.len() {
             if let (Some(plan), false) = (survey.plan(file), hashes.contains_key(&file)) {
                 let digest = &packed.digests[file];
-                let held = match self.held_hashes(digest, plan) {
+                let held = match self.hashes.find(digest, plan) {
                     Some(held) => held,
                     None => {
-                        let read = self.read_hashes(file, plan)?;
-                        self.keep_hashes(digest, plan, &read);
-                        read
+                        let (read, held) = tensors::read(&self.files[file], plan).map_err(Failure::failed)?;
+                        if read != *digest {
+                            let path = self.files[file].path.clone();
+                            return Err(Failure::failed(PackError::Changed(path)));
+                        }
+                        self.hashes.add(digest, plan, &held);
+                        held
                     }
                 };
                 hashes.insert(file, held);
@@ -106,60 +107,6 @@ impl Job<'_> {
             layers.push(descriptor);
         }
         Ok((recorded.label, layers))
-    }
-
-    fn read_hashes(&self, file: usize, plan: &Plan) -> Result<Vec<String>, Failure> {
-        let scanned = &self.files[file];
-        let mut opened = pack::open(scanned).map_err(Failure::failed)?;
-        let mut hasher = TensorHasher::new(plan);
-        let mut piece = vec![0; PIECE];
-        loop {
-            let came = match opened.read(&mut piece) {
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                came => came.map_err(|source| {
-                    Failure::failed(pack::PackError::Read {
-                        path: scanned.location.clone(),
-                        source,
-                    })
-                })?,
-            };
-            if came == 0 {
-                break;
-            }
-            hasher.update(&piece[..came]);
-        }
-        hasher
-            .finish()
-            .ok_or_else(|| Failure::failed(pack::PackError::Changed(scanned.path.clone())))
-    }
-
-    fn hashes_path(&self, file: &Digest, plan: &Plan) -> PathBuf {
-        let tensors = self.settings.store.value.join("cache").join("tensors");
-        tensors.join(format!("{}-{}", file.hex(), &plan.fingerprint()[..16]))
-    }
-
-    /// The hashes that the tensors of a file had when it was last read.
-    fn held_hashes(&self, file: &Digest, plan: &Plan) -> Option<Vec<String>> {
-        let text = std::fs::read_to_string(self.hashes_path(file, plan)).ok()?;
-        // The last line is the digest of what is above it.
-        let (hashes, sum) = text.trim_end().rsplit_once('\n')?;
-        let hashes: Vec<String> = (Digest::of(hashes.as_bytes()).hex() == sum)
-            .then(|| hashes.lines().map(str::to_owned).collect())?;
-        (hashes.len() == plan.ranges().len()).then_some(hashes)
-    }
-
-    /// Keeps them. What cannot be kept is found out again.
-    pub(super) fn keep_hashes(&self, file: &Digest, plan: &Plan, hashes: &[String]) {
-        if self.arguments.dry_run && !self.settings.store.value.exists() {
-            return;
-        }
-        let path = self.hashes_path(file, plan);
-        let text = hashes.join("\n");
-        let sum = Digest::of(text.as_bytes());
-        if let Some(directory) = path.parent() {
-            let _ = std::fs::create_dir_all(directory);
-        }
-        let _ = publish::replace(&path, format!("{text}\n{}\n", sum.hex()).as_bytes());
     }
 }
 

@@ -18,6 +18,7 @@ pub mod gguf;
 mod hash;
 mod json;
 mod limits;
+pub mod onnx;
 mod reader;
 pub mod record;
 pub mod safetensors;

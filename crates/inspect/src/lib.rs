@@ -13,11 +13,14 @@
 
 mod bytes;
 mod error;
+pub mod inflate;
 mod json;
 mod limits;
+pub mod pickle;
 mod reader;
 pub mod safetensors;
 mod tensor;
+pub mod zip;
 
 pub use bytes::{Bytes, Disk, Part};
 pub use error::{Error, Result};

@@ -13,17 +13,27 @@
 
 mod bytes;
 mod error;
+pub mod gguf;
+mod hash;
 pub mod inflate;
 mod json;
 mod limits;
 pub mod pickle;
 mod reader;
+pub mod record;
 pub mod safetensors;
+mod survey;
 mod tensor;
+mod text;
+mod yaml;
 pub mod zip;
 
 pub use bytes::{Bytes, Disk, Part};
 pub use error::{Error, Result};
+pub use hash::{Plan, TensorHasher};
 pub use limits::Limits;
 pub use reader::Reader;
+pub use record::Record;
+pub use survey::{Files, Survey, SurveyError};
 pub use tensor::Tensor;
+pub use text::tokenizer::{Vocabulary, is_vocabulary};

@@ -1,0 +1,163 @@
+//! Files with tensors.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Listed, Looking, SurveyError, groups::part};
+use crate::{Tensor, gguf, record::Tokenizer, safetensors};
+
+/// Looks at each file that has the name of a model file.
+pub(super) fn look(looking: &mut Looking<'_>) -> Result<(), SurveyError> {
+    let mut tensors: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
+    for file in 0..looking.list.len() {
+        let path = looking.list[file].0.as_str();
+        if path.ends_with(".safetensors") {
+            looking.record.formats.push("safetensors".to_owned());
+            if let Some(read) = looking.read(file, safetensors::read)? {
+                let names = read.tensors.iter().map(|tensor| tensor.name.clone());
+                tensors.insert(file, names.collect());
+                list(looking, file, read.tensors);
+            }
+        } else if path.ends_with(".gguf") {
+            looking.record.formats.push("gguf".to_owned());
+            if let Some(read) = looking.read(file, gguf::read)? {
+                apply_gguf(looking, &read.metadata);
+                list(looking, file, read.tensors);
+            }
+        }
+    }
+    for file in 0..looking.list.len() {
+        if looking.list[file].0.ends_with(".safetensors.index.json") {
+            check_index(looking, file, &tensors)?;
+        }
+    }
+    check_parts(looking);
+    Ok(())
+}
+
+fn list(looking: &mut Looking<'_>, file: usize, tensors: Vec<Tensor>) {
+    for tensor in tensors {
+        looking.add(Listed {
+            file,
+            name: tensor.name,
+            dtype: tensor.dtype,
+            shape: tensor.shape,
+            place: tensor.range.map(|range| (file, range)),
+        });
+    }
+}
+
+/// Makes sure that each tensor is in the file in which the index says that it is.
+fn check_index(
+    looking: &mut Looking<'_>,
+    file: usize,
+    tensors: &BTreeMap<usize, BTreeSet<String>>,
+) -> Result<(), SurveyError> {
+    let Some(index) = looking.read(file, safetensors::read_index)? else {
+        return Ok(());
+    };
+    let path = &looking.list[file].0;
+    let directory = path
+        .rsplit_once('/')
+        .map_or(String::new(), |(directory, _)| format!("{directory}/"));
+    let mut missing = BTreeSet::new();
+    for (tensor, shard) in &index.weight_map {
+        let held = match looking.find(&format!("{directory}{shard}")) {
+            None => {
+                missing.insert(format!("it names the file {shard:?}, which is not there"));
+                continue;
+            }
+            Some(held) => held,
+        };
+        if tensors.get(&held).is_some_and(|names| !names.contains(tensor)) {
+            missing.insert(format!(
+                "it says that {tensor:?} is in {shard:?}, which does not have it"
+            ));
+        }
+    }
+    for problem in missing.into_iter().take(10) {
+        looking.problem(file, problem);
+    }
+    Ok(())
+}
+
+/// Says which parts of a model in several files are not there.
+fn check_parts(looking: &mut Looking<'_>) {
+    let mut families: BTreeMap<(&str, &str, u64), Vec<(u64, usize)>> = BTreeMap::new();
+    for (file, (path, _)) in looking.list.iter().enumerate() {
+        if let Some((before, number, count, after)) = part(path)
+            && matches!(after, ".gguf" | ".safetensors")
+        {
+            families
+                .entry((before, after, count))
+                .or_default()
+                .push((number, file));
+        }
+    }
+    let incomplete: Vec<(usize, String)> = families
+        .into_iter()
+        .filter(|((_, _, count), parts)| parts.len() as u64 != *count)
+        .map(|((_, _, count), parts)| {
+            (
+                parts[0].1,
+                format!("it is one of {count} parts, of which {} are there", parts.len()),
+            )
+        })
+        .collect();
+    for (file, problem) in incomplete {
+        looking.problem(file, problem);
+    }
+}
+
+fn apply_gguf(looking: &mut Looking<'_>, metadata: &BTreeMap<String, gguf::Value>) {
+    let record = &mut looking.record;
+    let text = |key: &str| {
+        metadata
+            .get(key)
+            .and_then(gguf::Value::text)
+            .and_then(crate::text::kept)
+    };
+    let Some(architecture) = text("general.architecture") else {
+        return;
+    };
+    let sizes = [
+        ("hidden_size", "embedding_length"),
+        ("num_hidden_layers", "block_count"),
+        ("num_attention_heads", "attention.head_count"),
+        ("num_key_value_heads", "attention.head_count_kv"),
+        ("intermediate_size", "feed_forward_length"),
+        ("max_position_embeddings", "context_length"),
+        ("vocab_size", "vocab_size"),
+    ];
+    for (name, key) in sizes {
+        let value = metadata.get(&format!("{architecture}.{key}"));
+        if let Some(size) = value.and_then(gguf::Value::unsigned) {
+            record.sizes.insert(name.to_owned(), size);
+        }
+    }
+    record.architecture.get_or_insert(architecture);
+    if let Some(license) = text("general.license") {
+        record.license.get_or_insert(license);
+    }
+    let file_type = metadata.get("general.file_type").and_then(gguf::Value::unsigned);
+    if let Some(name) = file_type.and_then(gguf::file_type) {
+        let name = name.to_owned();
+        // Several quantisations may lie side by side.
+        record.quantization = Some(match record.quantization.take() {
+            Some(others) if others.split(", ").any(|other| other == name) => others,
+            Some(others) => format!("{others}, {name}"),
+            None => name,
+        });
+    }
+    if let Some(gguf::Value::List {
+        elements,
+        fingerprint,
+    }) = metadata.get("tokenizer.ggml.tokens")
+    {
+        record.tokenizer.get_or_insert_with(|| Tokenizer {
+            kind: text("tokenizer.ggml.model"),
+            vocabulary: Some(*elements),
+            fingerprint: Some(fingerprint.clone()),
+            ..Tokenizer::default()
+        });
+    }
+}

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+pub mod danger;
 mod error;
 pub mod gguf;
 mod hash;
@@ -25,6 +26,7 @@ pub mod safetensors;
 mod survey;
 mod tensor;
 mod text;
+pub mod torch;
 mod yaml;
 pub mod zip;
 

@@ -496,6 +496,8 @@ impl Machine<'_, '_> {
                     global.arguments = self.structure.describe(&arguments);
                 }
             }
+            // What a loader gives for an id, such as the class that torch saves with its source: a global in the id.
+            Value::Node(at) if self.structure.nodes[*at].kind == Kind::Persistent => {}
             _ => self.trace.computed_calls += 1,
         }
         let node = self.add(Kind::Object, Vec::new());

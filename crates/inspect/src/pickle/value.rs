@@ -83,6 +83,11 @@ impl Structure {
         self.root.as_ref().unwrap_or(&Value::Unknown)
     }
 
+    /// All that is held, whether or not the root leads to it.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter()
+    }
+
     /// The node that `value` is.
     #[must_use]
     pub fn node(&self, value: &Value) -> Option<&Node> {

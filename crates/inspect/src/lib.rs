@@ -12,20 +12,25 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+pub mod danger;
 pub mod diff;
 mod error;
 pub mod gguf;
 mod hash;
+pub mod inflate;
 mod json;
 mod limits;
 pub mod onnx;
+pub mod pickle;
 mod reader;
 pub mod record;
 pub mod safetensors;
 mod survey;
 mod tensor;
 mod text;
+pub mod torch;
 mod yaml;
+pub mod zip;
 
 pub use bytes::{Bytes, Disk, Part};
 pub use diff::Diff;

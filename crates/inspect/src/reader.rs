@@ -45,6 +45,11 @@ impl<'a> Reader<'a> {
         self.at = position;
     }
 
+    /// The file.
+    pub(crate) fn bytes(&self) -> &'a dyn Bytes {
+        self.bytes
+    }
+
     /// Passes over bytes without reading them.
     ///
     /// # Errors

@@ -7,9 +7,11 @@
 
 mod args;
 mod commands;
+mod condition;
 mod error;
 mod globs;
 mod held;
+mod model;
 mod origin;
 mod place;
 mod provenance;
@@ -17,6 +19,8 @@ mod publishing;
 mod report;
 mod settings;
 mod signing;
+mod subject;
+mod tensors;
 mod wiring;
 
 use std::{

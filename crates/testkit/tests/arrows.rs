@@ -8,6 +8,7 @@ use serde_json::Value;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("disk", &["core"]),
+    ("inspect", &["core"]),
     ("package", &["core", "disk"]),
     ("store", &["core", "disk"]),
     ("transfer", &["core"]),
@@ -21,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "client",
             "core",
             "disk",
+            "inspect",
             "ledger",
             "package",
             "provision",

@@ -1,0 +1,277 @@
+//! All files of a version, looked at together.
+
+mod formats;
+mod groups;
+mod texts;
+
+use std::{collections::BTreeMap, io};
+
+pub(crate) use groups::part;
+
+use modelkeep_core::ByteRange;
+
+use crate::{
+    Bytes, Error, Limits, Plan, Record,
+    hash::tensor_hash,
+    record::{Place, Problem, Row, Tensors},
+};
+
+/// The files of a version, wherever they lie.
+pub trait Files {
+    /// Path and size of each, in byte order of the paths.
+    fn list(&self) -> Vec<(String, u64)>;
+
+    /// Opens one, by its place in the list.
+    ///
+    /// # Errors
+    /// Whatever keeps its bytes from being read.
+    fn open(&self, file: usize) -> io::Result<Box<dyn Bytes + '_>>;
+}
+
+/// Why the files of a version could not be looked at. What is wrong with a file itself is in the record.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot look into {path}")]
+pub struct SurveyError {
+    /// The file.
+    pub path: String,
+    /// Why its bytes cannot be had.
+    #[source]
+    pub source: io::Error,
+}
+
+/// What the headers of the files say, before any tensor is hashed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Survey {
+    record: Record,
+    listed: Vec<Listed>,
+    /// By the places of the files.
+    plans: BTreeMap<usize, Plan>,
+    files: Vec<String>,
+}
+
+/// A tensor, where it is described, and where it lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Listed {
+    /// The file whose header has it.
+    file: usize,
+    name: String,
+    dtype: String,
+    shape: Vec<u64>,
+    /// The file that has its bytes, and which they are there.
+    place: Option<(usize, ByteRange)>,
+}
+
+impl Survey {
+    /// Reads the headers of all files.
+    ///
+    /// # Errors
+    /// [`SurveyError`].
+    pub fn new(files: &dyn Files, limits: &Limits) -> Result<Self, SurveyError> {
+        let list = files.list();
+        let mut looking = Looking {
+            files,
+            list: &list,
+            limits,
+            record: Record {
+                schema: Record::SCHEMA.to_owned(),
+                ..Record::default()
+            },
+            listed: Vec::new(),
+            count: 0,
+            bytes: 0,
+        };
+        formats::look(&mut looking)?;
+        texts::look(&mut looking)?;
+        Ok(looking.finish())
+    }
+
+    /// Which bytes of a file are tensors; `None` when none are.
+    #[must_use]
+    pub fn plan(&self, file: usize) -> Option<&Plan> {
+        self.plans.get(&file)
+    }
+
+    /// The record, with the hashes of tensors that `hashes` has: by the place of a file, in the order of its plan.
+    #[must_use]
+    pub fn finish(&self, hashes: &BTreeMap<usize, Vec<String>>) -> Record {
+        let described: Vec<usize> = {
+            let mut files: Vec<usize> = self.listed.iter().map(|tensor| tensor.file).collect();
+            files.sort_unstable();
+            files.dedup();
+            files
+        };
+        let hash = |place: Option<(usize, ByteRange)>| {
+            let (file, range) = place?;
+            if range.length == 0 {
+                return Some(tensor_hash(&[]));
+            }
+            let at = self.plans.get(&file)?.find(range)?;
+            hashes.get(&file)?.get(at).cloned()
+        };
+        let mut rows: Vec<Row> = self
+            .listed
+            .iter()
+            .map(|tensor| Row {
+                file: described
+                    .binary_search(&tensor.file)
+                    .expect("it was collected above"),
+                name: tensor.name.clone(),
+                dtype: tensor.dtype.clone(),
+                shape: tensor.shape.clone(),
+                bytes: tensor.place.map(|(_, range)| range.length),
+                hash: hash(tensor.place),
+            })
+            .collect();
+        rows.sort_by(|a, b| (a.file, &a.name).cmp(&(b.file, &b.name)));
+        let mut record = self.record.clone();
+        if let Some(tensors) = &mut record.tensors {
+            tensors.files = described.iter().map(|&file| self.files[file].clone()).collect();
+            tensors.rows = rows;
+        }
+        record
+    }
+}
+
+/// A record whose tensors do not fit into a label, and their table.
+impl Record {
+    /// Most bytes of the rows that are kept in the record itself.
+    pub const MOST_INLINE: usize = 256 << 10;
+
+    /// Takes the table of tensors out of the record when it is long; `None` when it may stay.
+    pub fn split(&mut self) -> Option<Vec<u8>> {
+        let tensors = self.tensors.as_mut()?;
+        let table = serde_json::to_vec(&Table {
+            files: tensors.files.clone(),
+            rows: tensors.rows.clone(),
+        })
+        .expect("a table is texts, numbers and lists");
+        if table.len() <= Self::MOST_INLINE {
+            return None;
+        }
+        *tensors = Tensors {
+            count: tensors.count,
+            bytes: tensors.bytes,
+            ..Tensors::default()
+        };
+        Some(table)
+    }
+
+    /// Says where the table is that [`Record::split`] took out.
+    pub fn place_table(&mut self, place: Place) {
+        if let Some(tensors) = &mut self.tensors {
+            tensors.table = Some(place);
+        }
+    }
+
+    /// Puts the table back. A table that is none changes nothing.
+    pub fn join(&mut self, table: &[u8]) -> bool {
+        let Ok(table) = serde_json::from_slice::<Table>(table) else {
+            return false;
+        };
+        let Some(tensors) = &mut self.tensors else {
+            return false;
+        };
+        tensors.files = table.files;
+        tensors.rows = table.rows;
+        true
+    }
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Table {
+    files: Vec<String>,
+    rows: Vec<Row>,
+}
+
+/// What has been seen so far.
+struct Looking<'a> {
+    files: &'a dyn Files,
+    list: &'a [(String, u64)],
+    limits: &'a Limits,
+    record: Record,
+    listed: Vec<Listed>,
+    count: u64,
+    bytes: u64,
+}
+
+impl Looking<'_> {
+    fn find(&self, path: &str) -> Option<usize> {
+        self.list
+            .binary_search_by(|(other, _)| other.as_str().cmp(path))
+            .ok()
+    }
+
+    /// Reads a file. What is wrong with it becomes a problem of the record.
+    fn read<T>(
+        &mut self,
+        file: usize,
+        read: impl FnOnce(&dyn Bytes, &Limits) -> crate::Result<T>,
+    ) -> Result<Option<T>, SurveyError> {
+        let path = &self.list[file].0;
+        let failed = |source| SurveyError {
+            path: path.clone(),
+            source,
+        };
+        let bytes = self.files.open(file).map_err(failed)?;
+        match read(&*bytes, self.limits) {
+            Ok(read) => Ok(Some(read)),
+            Err(Error::Read { source, .. }) => Err(failed(source)),
+            Err(error) => {
+                self.problem(file, error.to_string());
+                Ok(None)
+            }
+        }
+    }
+
+    fn problem(&mut self, file: usize, problem: String) {
+        // A model of a thousand broken files is broken enough.
+        if self.record.problems.len() < 100 {
+            let file = self.list[file].0.clone();
+            let problem = problem.chars().take(500).collect();
+            self.record.problems.push(Problem { file, problem });
+        }
+    }
+
+    fn add(&mut self, tensor: Listed) {
+        self.count += 1;
+        self.bytes = self
+            .bytes
+            .saturating_add(tensor.place.map_or(0, |(_, range)| range.length));
+        if self.count <= self.limits.tensors {
+            self.listed.push(tensor);
+        }
+    }
+
+    fn finish(mut self) -> Survey {
+        if self.count > self.limits.tensors {
+            self.listed = Vec::new();
+        } else {
+            groups::count(&self.listed, self.list, &mut self.record);
+        }
+        if self.count > 0 {
+            self.record.tensors = Some(Tensors {
+                count: self.count,
+                bytes: self.bytes,
+                ..Tensors::default()
+            });
+        }
+        let mut places: BTreeMap<usize, Vec<ByteRange>> = BTreeMap::new();
+        for (file, range) in self.listed.iter().filter_map(|tensor| tensor.place) {
+            places.entry(file).or_default().push(range);
+        }
+        self.record.formats.sort_unstable();
+        self.record.formats.dedup();
+        self.record.problems.sort_by(|a, b| a.file.cmp(&b.file));
+        let metric_order = |a: &crate::record::Metric, b: &crate::record::Metric| {
+            (&a.name, &a.dataset, &a.task, &a.file).cmp(&(&b.name, &b.dataset, &b.task, &b.file))
+        };
+        self.record.metrics.sort_by(metric_order);
+        let plans = places.into_iter().map(|(file, places)| (file, Plan::new(places)));
+        Survey {
+            record: self.record,
+            listed: self.listed,
+            plans: plans.filter(|(_, plan)| !plan.ranges().is_empty()).collect(),
+            files: self.list.iter().map(|(path, _)| path.clone()).collect(),
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! The places in which AWS credentials lie.
 
-use modelkeep_client::Access;
+use modelkeep_client::{Access, Error, aws};
 use modelkeep_core::content::{Need, Target};
 
 use super::{LATER, PRIVATE, World, authorization, ecr_private, json, open, signed, target};
@@ -21,7 +21,7 @@ fn key(aws: &Server) -> String {
     signed(last.unwrap()).0
 }
 
-fn aws() -> Server {
+fn giver() -> Server {
     Server::start(|asked, _| authorization(asked, "token", LATER))
 }
 
@@ -30,7 +30,7 @@ const ROLE: &str = r#"{"Code":"Success","Type":"AWS-HMAC","AccessKeyId":"AKIDROL
 
 #[test]
 fn a_profile_gives_key_and_endpoint() {
-    let (registry, aws) = (ecr_private(), aws());
+    let (registry, aws) = (ecr_private(), giver());
     let config = format!(
         "[profile ci]\nregion = eu-west-1\nservices = local\n\n[services local]\necr =\n  endpoint_url = http://{}\n",
         aws.host()
@@ -47,7 +47,7 @@ fn a_profile_gives_key_and_endpoint() {
 
 #[test]
 fn the_endpoint_of_a_service_goes_before_that_of_all() {
-    let (registry, aws, nobody) = (ecr_private(), aws(), aws());
+    let (registry, aws, nobody) = (ecr_private(), giver(), giver());
     let world = World::new(&registry, &nobody)
         .with_key()
         .with("AWS_ENDPOINT_URL_ECR", &format!("http://{}", aws.host()));
@@ -58,7 +58,7 @@ fn the_endpoint_of_a_service_goes_before_that_of_all() {
 
 #[test]
 fn a_program_gives_credentials() {
-    let (registry, aws) = (ecr_private(), aws());
+    let (registry, aws) = (ecr_private(), giver());
     let program =
         "#!/bin/sh\necho '{\"Version\":1,\"AccessKeyId\":\"AKIDPROGRAM\",\"SecretAccessKey\":\"hunter2\"}'\n";
     let world = World::new(&registry, &aws).with_file("give", program);
@@ -166,4 +166,30 @@ fn a_session_of_single_sign_on_becomes_a_role() {
         );
     world.client(writes);
     assert_eq!(key(&aws), "AKIDSSO");
+}
+
+#[test]
+fn a_machine_that_is_not_of_aws_has_none() {
+    let (registry, machine) = (ecr_private(), Server::start(|_, _| answer(403, &[], "")));
+    let world = World::new(&registry, &machine)
+        .with("AWS_EC2_METADATA_DISABLED", "false")
+        .with(
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+            &format!("http://{}", machine.host()),
+        );
+    world.client(|| {
+        let error = open(PRIVATE, Access::Write).need(&blob(b"x")).unwrap_err();
+        let found = Error::behind(&error);
+        assert!(
+            matches!(
+                found,
+                Some(Error::Aws {
+                    source: aws::Error::NoCredentials { machine: Some(_) },
+                    ..
+                })
+            ),
+            "{found:?}"
+        );
+    });
+    assert_eq!(machine.asked().len(), 1);
 }

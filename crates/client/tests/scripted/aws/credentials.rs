@@ -25,6 +25,16 @@ fn giver() -> Server {
     Server::start(|asked, _| authorization(asked, "token", LATER))
 }
 
+/// The key of a role, as the token service gives it.
+fn assumed(operation: &str, key: &str) -> String {
+    format!(
+        r#"<{operation}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><{operation}Result><Credentials>
+        <AccessKeyId>{key}</AccessKeyId><SecretAccessKey>hunter2</SecretAccessKey><SessionToken>session</SessionToken>
+        <Expiration>2100-01-01T00:00:00Z</Expiration></Credentials><AssumedRoleUser><Arn>arn:aws:sts::1:x</Arn>
+        <AssumedRoleId>A:x</AssumedRoleId></AssumedRoleUser></{operation}Result></{operation}Response>"#
+    )
+}
+
 const ROLE: &str = r#"{"Code":"Success","Type":"AWS-HMAC","AccessKeyId":"AKIDROLE","SecretAccessKey":"hunter2",
     "Token":"session","RoleArn":"x","Expiration":"2100-01-01T00:00:00Z","LastUpdated":"2020-01-01T00:00:00Z"}"#;
 
@@ -82,16 +92,8 @@ fn an_identity_of_the_web_becomes_a_role() {
             return authorization(asked, "token", LATER);
         }
         assert!(body.contains("WebIdentityToken=the.oidc.token"), "{body}");
-        answer(
-            200,
-            &[("Content-Type", "text/xml")],
-            r#"<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
-              <AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>AKIDWEB</AccessKeyId>
-              <SecretAccessKey>hunter2</SecretAccessKey><SessionToken>session</SessionToken>
-              <Expiration>2100-01-01T00:00:00Z</Expiration></Credentials>
-              <AssumedRoleUser><Arn>arn:aws:sts::123456789012:assumed-role/ci/x</Arn><AssumedRoleId>A:x</AssumedRoleId>
-              </AssumedRoleUser></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"#,
-        )
+        let xml = assumed("AssumeRoleWithWebIdentity", "AKIDWEB");
+        answer(200, &[("Content-Type", "text/xml")], xml)
     });
     let world = World::new(&registry, &aws).with_file("token", "the.oidc.token");
     let token = world.path("token").display().to_string();
@@ -101,6 +103,25 @@ fn an_identity_of_the_web_becomes_a_role() {
         .with("AWS_WEB_IDENTITY_TOKEN_FILE", &token);
     world.client(writes);
     assert_eq!(key(&aws), "AKIDWEB");
+}
+
+#[test]
+fn a_profile_assumes_a_role() {
+    let registry = ecr_private();
+    let aws = Server::start(|asked, _| {
+        let body = String::from_utf8_lossy(&asked.body);
+        if !body.contains("Action=AssumeRole") {
+            return authorization(asked, "token", LATER);
+        }
+        assert_eq!(signed(asked).0, "AKIDPROFILE");
+        let xml = assumed("AssumeRole", "AKIDASSUMED");
+        answer(200, &[("Content-Type", "text/xml")], xml)
+    });
+    let config = "[default]\nregion = eu-west-1\nrole_arn = arn:aws:iam::123456789012:role/ci\nsource_profile = base\n\n\
+        [profile base]\naws_access_key_id = AKIDPROFILE\naws_secret_access_key = hunter2\n";
+    let world = World::new(&registry, &aws).with_file(".aws/config", config);
+    world.client(writes);
+    assert_eq!(key(&aws), "AKIDASSUMED");
 }
 
 #[test]

@@ -151,7 +151,7 @@ fn subject(id: &str) -> String {
 }
 
 /// What is signed of a request to `/`. A query could only be there to be signed otherwise than it is read.
-fn covered<'a>(request: &Request<'a>, fields: &'a dyn Fn(&str) -> Vec<&'a str>) -> Covered<'a> {
+fn covered<'a, 'f>(request: &Request<'a>, fields: &'f dyn Fn(&str) -> Vec<&'a str>) -> Covered<'a, 'f> {
     Covered {
         method: request.method().as_str(),
         path: "/",

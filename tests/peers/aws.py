@@ -15,6 +15,7 @@ sys.path[:0] = [str(path) for path in (ROOT / "target" / "venv").glob("lib/pytho
 import boto3
 import botocore.session
 import botocore.validate
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 

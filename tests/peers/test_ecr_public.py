@@ -1,13 +1,18 @@
 """boto3 and the AWS CLI on the ECR Public API of `modelkeep serve`."""
 
 import base64
+import datetime
 import hashlib
 import json
 import os
+import re
+import unittest.mock
 
-from aws import ACCOUNT, AWS, KEY, MODEL, SECRET, Seen, WithAws, client, pipe
+from aws import (
+    ACCOUNT, AWS, KEY, MODEL, READER, READERS_SECRET, SECRET, UNSIGNED, Config, Seen, WithAws, boto3, client, pipe,
+)  # fmt: skip
 from engines import Dockerd
-from kept import MIB, ROOT, run
+from kept import MIB
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -382,3 +387,297 @@ class EveryOperation(WithAws):
         (self.store.home / ".registry-catalog-data").unlink()
         (self.store.home / ".registry-catalog-data").mkdir()
         self.refused("ServerException", self.ecr.put_registry_catalog_data)
+
+
+class Signatures(WithAws):
+    def test_only_the_secret_of_a_configured_key_signs(self):
+        server = self.keyed()
+        client(server).describe_registries()
+        for key, secret, code in (
+            (KEY, SECRET + "x", "InvalidSignatureException"),
+            (KEY, READERS_SECRET, "InvalidSignatureException"),
+            ("AKIDNOBODY", SECRET, "UnrecognizedClientException"),
+        ):
+            self.refused(code, client(server, Seen(), key=key, secret=secret).describe_registries)
+        unsigned = boto3.client(
+            "ecr-public", endpoint_url=server.url, region_name="us-east-1", config=Config(signature_version=UNSIGNED)
+        )
+        self.refused("MissingAuthenticationTokenException", Seen().watch(unsigned).describe_registries)
+
+    def test_what_was_changed_on_its_way_is_refused(self):
+        server = self.keyed()
+
+        def spoiled(change):
+            ecr = client(server, Seen())
+            ecr.meta.events.register("before-send.ecr-public", lambda request, **_: change(request))
+            return ecr.describe_registries
+
+        def header(name, value):
+            def change(request):
+                request.headers[name] = value
+            return change
+
+        def body(request):
+            request.body = b'{"maxResults": 7}'
+            request.headers["Content-Length"] = str(len(request.body))
+
+        def earlier(request):
+            request.headers["X-Amz-Date"] = "20200101T000000Z"
+
+        def cut(request):
+            said = request.headers["Authorization"]
+            request.headers["Authorization"] = (said.decode() if isinstance(said, bytes) else said).rsplit(",", 1)[0]
+
+        target = "SpencerFrontendService.GetAuthorizationToken"
+        for change in (body, earlier, header("X-Amz-Target", target), header("X-Amz-Security-Token", "x")):
+            self.refused("InvalidSignatureException", spoiled(change))
+        self.refused("IncompleteSignatureException", spoiled(cut))
+        self.refused("UnknownOperationException", spoiled(header("X-Amz-Target", "SpencerFrontendService.NoSuch")))
+
+    def test_a_clock_that_is_more_than_a_quarter_of_an_hour_off_is_told_so(self):
+        server = self.keyed()
+        for minutes, good in ((-14, True), (14, True), (-16, False), (16, False)):
+            then = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=minutes)
+            with unittest.mock.patch("botocore.auth.get_current_datetime", lambda remove_tzinfo=True: then.replace(tzinfo=None)):
+                call = client(server, Seen()).describe_registries
+                if good:
+                    call()
+                else:
+                    said = self.refused("InvalidSignatureException", call)
+                    self.assertIn("15 minutes", said["Error"]["Message"])
+
+    def test_keys_may_do_what_the_rules_give_their_accounts(self):
+        server = self.keyed()
+        ecr, reader = client(server), client(server, Seen(), key=READER, secret=READERS_SECRET)
+        here = {"repositoryName": REPOSITORY}
+        ecr.create_repository(**here)
+        reader.describe_images(**here)
+        reader.describe_repositories(repositoryNames=[REPOSITORY])
+        for call, more in (
+            (reader.create_repository, {"repositoryName": "team/mine"}),
+            (reader.initiate_layer_upload, here),
+            (reader.put_image, {"imageManifest": image(b"{}"), **here}),
+            (reader.batch_delete_image, {"imageIds": [{"imageTag": "1.0"}], **here}),
+            (reader.delete_repository, here),
+            (reader.put_repository_catalog_data, {"catalogData": {}, **here}),
+            (reader.set_repository_policy, {"policyText": "{}", **here}),
+            (reader.tag_resource, {"resourceArn": ARN, "tags": []}),
+            (reader.put_registry_catalog_data, {}),
+            (reader.describe_repositories, {}),
+        ):
+            said = self.refused("AccessDeniedException", call, **more)
+            self.assertIn(f"User: {READER} is not authorized to perform: ecr-public:", said["Error"]["Message"])
+
+    def test_without_accounts_any_key_is_taken_from_this_machine_and_no_page_of_a_browser(self):
+        server = self.serve()
+        ecr = client(server, Seen(), key="WHATEVER", secret="whatever")
+        ecr.create_repository(repositoryName=REPOSITORY)
+        ecr.meta.events.register(
+            "before-send.ecr-public", lambda request, **_: request.headers.update(Origin="http://evil.example")
+        )
+        self.refused("AccessDeniedException", ecr.describe_repositories)
+        status, headers, body = server.request("POST", "/", b"{}", {"X-Amz-Target": "SpencerFrontendService.DescribeRegistries"})
+        self.assertEqual((status, json.loads(body)["__type"]), (400, "MissingAuthenticationTokenException"))
+
+    def test_accounts_without_keys_leave_the_api_to_nobody(self):
+        server = self.serve("--config", self.access())
+        self.refused("UnrecognizedClientException", client(server, Seen()).describe_registries)
+
+
+class Mutability(WithAws):
+    """The argument that AWS lacks. boto3 does not know it, and is told what the model would have to say."""
+
+    def create(self, server, name, **more):
+        ecr = client(server, Seen(), checked=False)
+        ecr.meta.events.register(
+            "before-call.ecr-public.CreateRepository",
+            lambda params, **_: params.update(body=json.dumps({"repositoryName": name, **more}).encode()),
+        )
+        return ecr.create_repository(repositoryName=name)
+
+    def tags(self, server, name, *tags):
+        """Puts two images under each tag; whether the second one is taken."""
+        ecr = client(server)
+        put_layer(ecr, b"{}", name)
+        moved = []
+        for tag in tags:
+            ecr.put_image(repositoryName=name, imageManifest=image(b"{}", mark=f"{tag} one"), imageTag=tag)
+            second = {"repositoryName": name, "imageManifest": image(b"{}", mark=f"{tag} two"), "imageTag": tag}
+            try:
+                ecr.put_image(**second)
+                moved.append(tag)
+            except ecr.exceptions.ImageTagAlreadyExistsException:
+                pass
+        return moved
+
+    def said(self, server, name):
+        """What the API says of it in the members that botocore does not know, and keeps to itself."""
+        found = []
+        ecr = client(server)
+        ecr.meta.events.register("after-call.ecr-public", lambda http_response, **_: found.append(http_response.content))
+        ecr.describe_repositories(repositoryNames=[name])
+        (repository,) = json.loads(found[0])["repositories"]
+        filters = repository.get("imageTagMutabilityExclusionFilters", [])
+        return repository["imageTagMutability"], [one["filter"] for one in filters]
+
+    def test_create_repository_takes_it_as_private_ecr_does(self):
+        server = self.keyed()
+        wildcard = {"imageTagMutabilityExclusionFilters": [{"filterType": "WILDCARD", "filter": "dev-*"}]}
+        for number, (word, more, moved) in enumerate((
+            ("IMMUTABLE", {}, []),
+            ("MUTABLE", {}, ["1.0", "dev-1"]),
+            ("IMMUTABLE_WITH_EXCLUSION", wildcard, ["dev-1"]),
+            ("MUTABLE_WITH_EXCLUSION", wildcard, ["1.0"]),
+        )):  # fmt: skip
+            name = f"team/model-{number}"
+            self.create(server, name, imageTagMutability=word, **more)
+            self.assertEqual(self.tags(server, name, "1.0", "dev-1"), moved, word)
+            self.assertEqual(self.said(server, name), (word, ["dev-*"] if more else []))
+
+    def test_without_it_the_policy_of_the_server_holds(self):
+        for policy, word in (("MUTABLE", "MUTABLE"), ("IMMUTABLE", "IMMUTABLE"), ("never", "IMMUTABLE")):
+            server = self.keyed("--create-repositories", policy)
+            name = f"team/{policy.lower()}"
+            client(server).create_repository(repositoryName=name)
+            self.assertEqual(self.said(server, name), (word, []))
+
+    def test_what_is_no_policy_is_refused(self):
+        server = self.keyed()
+        one = {"filterType": "WILDCARD", "filter": "dev-*"}
+        for wrong in (
+            {"imageTagMutability": "immutable"},
+            {"imageTagMutability": "IMMUTABLE_WITH_EXCLUSION"},
+            {"imageTagMutability": "IMMUTABLE", "imageTagMutabilityExclusionFilters": [one]},
+            {"imageTagMutabilityExclusionFilters": [one]},
+            {"imageTagMutability": "IMMUTABLE_WITH_EXCLUSION", "imageTagMutabilityExclusionFilters": [one] * 6},
+            {"imageTagMutability": "IMMUTABLE_WITH_EXCLUSION",
+             "imageTagMutabilityExclusionFilters": [{"filterType": "WILDCARD", "filter": "a b"}]},
+            {"imageTagMutability": "IMMUTABLE_WITH_EXCLUSION",
+             "imageTagMutabilityExclusionFilters": [{"filterType": "REGEX", "filter": "a"}]},
+        ):  # fmt: skip
+            self.refused("InvalidParameterException", lambda: self.create(server, "team/wrong", **wrong))
+        self.assertEqual(client(server).describe_repositories()["repositories"], [])
+
+
+class CommandLine(WithAws):
+    def test_aws_ecr_public_drives_every_operation(self):
+        server = self.keyed()
+        used = set()
+
+        def aws(operation, *words, **options):
+            used.add(operation)
+            return self.aws(server, operation, *words, **options)
+
+        here = ["--repository-name", REPOSITORY]
+        made = aws("create-repository", *here, "--catalog-data", "description=Digits", "--tags", "Key=team,Value=a")
+        self.assertEqual(made["repository"]["repositoryUri"], f"{server.host}/{REPOSITORY}")
+        said = aws("create-repository", *here, expect=255)
+        self.assertIn("(RepositoryAlreadyExistsException) when calling the CreateRepository operation", said)
+        (found,) = aws("describe-repositories")["repositories"]
+        self.assertEqual(found, made["repository"])
+        aws("put-repository-catalog-data", *here, "--catalog-data", "aboutText=Reads digits,architectures=x86-64")
+        self.assertEqual(aws("get-repository-catalog-data", *here)["catalogData"]["aboutText"], "Reads digits")
+        aws("put-registry-catalog-data", "--display-name", "Models")
+        self.assertEqual(aws("get-registry-catalog-data")["registryCatalogData"]["displayName"], "Models")
+        (self.dir / "policy.json").write_text('{"Version": "2008-10-17", "Statement": []}')
+        aws("set-repository-policy", *here, "--policy-text", "file://policy.json")
+        self.assertIn("2008-10-17", aws("get-repository-policy", *here)["policyText"])
+        aws("delete-repository-policy", *here)
+        aws("tag-resource", "--resource-arn", ARN, "--tags", "Key=more,Value=b")
+        aws("untag-resource", "--resource-arn", ARN, "--tag-keys", "team")
+        self.assertEqual(aws("list-tags-for-resource", "--resource-arn", ARN)["tags"], [{"Key": "more", "Value": "b"}])
+        self.assertEqual(aws("describe-registries")["registries"][0]["registryId"], ACCOUNT)
+        self.assertIn("expiresAt", aws("get-authorization-token")["authorizationData"])
+
+        (self.dir / "layer").write_bytes(b"{}")
+        upload = ["--upload-id", aws("initiate-layer-upload", *here)["uploadId"]]
+        part = ["--part-first-byte", "0", "--part-last-byte", "1", "--layer-part-blob", "fileb://layer"]
+        self.assertEqual(aws("upload-layer-part", *here, *upload, *part)["lastByteReceived"], 1)
+        aws("complete-layer-upload", *here, *upload, "--layer-digests", digest_of(b"{}"))
+        (layer,) = aws("batch-check-layer-availability", *here, "--layer-digests", digest_of(b"{}"))["layers"]
+        self.assertEqual(layer["layerAvailability"], "AVAILABLE")
+        (self.dir / "manifest.json").write_text(image(b"{}"))
+        aws("put-image", *here, "--image-manifest", "file://manifest.json", "--image-tag", "1.0")
+        (self.dir / "other.json").write_text(image(b"{}", mark="other"))
+        said = aws("put-image", *here, "--image-manifest", "file://other.json", "--image-tag", "1.0", expect=255)
+        self.assertIn("ImageTagAlreadyExistsException", said)
+        (detail,) = aws("describe-images", *here)["imageDetails"]
+        (tag,) = aws("describe-image-tags", *here)["imageTagDetails"]
+        self.assertEqual(tag["imageDetail"]["imageDigest"], detail["imageDigest"])
+        self.assertIn("RepositoryNotEmptyException", aws("delete-repository", *here, expect=255))
+        aws("batch-delete-image", *here, "--image-ids", "imageTag=1.0")
+        aws("delete-repository", *here)
+        named = {re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower() for name in MODEL.operation_names}
+        self.assertEqual(used, named)
+
+
+class Login(WithAws):
+    """`aws ecr-public get-login-password | docker login`, and what docker may do then."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.docker = Dockerd()
+        cls.addClassCleanup(cls.docker.stop)
+
+    def login(self, server, **options):
+        docker = self.docker.command("login", "--username", "AWS", "--password-stdin", server.host)
+        return pipe(
+            [AWS, "ecr-public", "get-login-password"], docker, self.environment(server, **options),
+            {"PATH": os.environ["PATH"], "HOME": str(self.dir)},
+        )  # fmt: skip
+
+    def push_and_pull(self, server):
+        reference = f"{server.host}/{REPOSITORY}:1.0"
+        client(server).create_repository(repositoryName=REPOSITORY)
+        self.docker.build(reference, "hello by key")
+        self.docker("push", reference)
+        self.docker("image", "rm", "--force", reference)
+        self.docker("pull", reference)
+        self.assertEqual(self.docker("run", "--rm", "--network", "none", reference), "hello by key")
+        self.docker("image", "rm", "--force", reference)
+        return reference
+
+    def test_docker_logs_in_by_a_key_and_pushes_and_pulls_as_its_account(self):
+        for settings in ("mode = 'bearer'", "mode = 'basic'"):
+            with self.subTest(settings):
+                self.store = self.another_store(settings.split("'")[1])
+                server = self.keyed(settings=settings)
+                self.assertIn("Login Succeeded", self.login(server))
+                self.push_and_pull(server)
+                (version,) = self.versions(REPOSITORY)
+                self.assertEqual(version["author"], "ada")
+                self.docker("logout", server.host)
+                self.assertIn("Login Succeeded", self.login(server, key=READER, secret=READERS_SECRET))
+                self.docker("pull", f"{server.host}/{REPOSITORY}:1.0")
+                self.docker("tag", f"{server.host}/{REPOSITORY}:1.0", f"{server.host}/{REPOSITORY}:2.0")
+                said = self.docker.refuses("push", f"{server.host}/{REPOSITORY}:2.0")
+                self.assertIn(f"{READER} may not do this here", said)
+
+    def test_docker_logs_in_to_a_server_without_accounts(self):
+        server = self.serve()
+        self.assertIn("Login Succeeded", self.login(server, key="WHATEVER", secret="whatever"))
+        self.push_and_pull(server)
+
+    def test_a_login_is_good_as_password_and_as_token_and_ends_with_its_key(self):
+        server = self.keyed()
+        token = client(server).get_authorization_token()["authorizationData"]
+        left = token["expiresAt"] - datetime.datetime.now(datetime.timezone.utc)
+        self.assertAlmostEqual(left.total_seconds(), 12 * 3600, delta=60)
+        token = token["authorizationToken"]
+        for field in (f"Basic {token}", f"Bearer {token}"):
+            status, _, _ = server.request("GET", "/v2/", headers={"Authorization": field})
+            self.assertEqual(status, 200, field.split()[0])
+        # It does not become a proof that outlives it.
+        _, _, body = server.request("GET", "/token?offline_token=true", headers={"Authorization": f"Basic {token}"})
+        self.assertNotIn("refresh_token", json.loads(body))
+        self.assertLessEqual(json.loads(body)["expires_in"], 12 * 3600)
+        name, password = base64.b64decode(token).decode().split(":", 1)
+        for wrong in (f"AWS:{password}x", f"ada:{password}", f"AWS:{SECRET}"):
+            field = "Basic " + base64.b64encode(wrong.encode()).decode()
+            status, _, _ = server.request("GET", "/v2/", headers={"Authorization": field})
+            self.assertEqual(status, 401, wrong)
+        server.stop()
+        without = self.serve("--aws-key", f"{READER}:{READERS_SECRET}")
+        for field in (f"Basic {token}", f"Bearer {token}"):
+            status, _, _ = without.request("GET", "/v2/", headers={"Authorization": field})
+            self.assertEqual(status, 401, field.split()[0])

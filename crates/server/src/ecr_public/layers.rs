@@ -211,15 +211,12 @@ impl Call<'_, '_, '_> {
         registry: Option<&str>,
         name: &RepoName,
     ) -> Result<Repository, ApiError> {
-        match registry {
-            Some(id) => {
-                check::length("registryId", id, 2..=50)?;
-                if id != self.registry_id() {
-                    let message = format!("The registry with id '{id}' does not exist");
-                    return Err(ApiError::new("RegistryNotFoundException", message));
-                }
+        if let Some(id) = registry {
+            check::length("registryId", id, 2..=50)?;
+            if id != self.registry_id() {
+                let message = format!("The registry with id '{id}' does not exist");
+                return Err(ApiError::new("RegistryNotFoundException", message));
             }
-            None => {}
         }
         self.repository(None, name)
     }

@@ -100,6 +100,7 @@ fn advice(error: &modelkeep_client::Error) -> (Exit, Option<String>) {
                 "`modelkeep login {host} -u USER --password-stdin`, or `docker login {host}`"
             )),
         ),
+        Registry::Aws { host, source } => aws_advice(host, source),
         error if error.is_authentication() => (Exit::Authentication, None),
         Registry::TooLarge { .. } => (
             Exit::Failed,
@@ -107,6 +108,30 @@ fn advice(error: &modelkeep_client::Error) -> (Exit, Option<String>) {
         ),
         _ => (Exit::Failed, None),
     }
+}
+
+/// As [`advice`], where AWS gives no token for the registry `host`.
+fn aws_advice(host: &str, error: &modelkeep_client::aws::Error) -> (Exit, Option<String>) {
+    use modelkeep_client::aws::Error as Aws;
+    let hint = match error {
+        Aws::NoCredentials => format!(
+            "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; or `docker login {host}`"
+        ),
+        Aws::Credentials { .. } | Aws::Expired { .. } => {
+            "`aws sso login`, or take new credentials from where these came from".to_owned()
+        }
+        Aws::Rejected { .. } => {
+            "`aws sts get-caller-identity` says whether AWS knows the key and the clock is right".to_owned()
+        }
+        Aws::Denied { action, .. } => format!("allow {action} to this identity in IAM"),
+        Aws::NoRegion => "set AWS_REGION".to_owned(),
+        _ => return (Exit::Failed, None),
+    };
+    let exit = match error.is_authentication() {
+        true => Exit::Authentication,
+        false => Exit::Usage,
+    };
+    (exit, Some(hint))
 }
 
 /// Whether something that is stored is not what it should be.

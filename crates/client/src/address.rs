@@ -2,6 +2,7 @@ use modelkeep_core::{Host, Limits, RepoName};
 
 use crate::{
     Error, Settings,
+    aws::EcrHost,
     http::{Url, is_loopback},
 };
 
@@ -30,15 +31,14 @@ pub(crate) fn address(host: &Host, name: &RepoName, settings: &Settings) -> Resu
 
 /// Limits that operators document and enforce only after everything was sent.
 pub(crate) fn limits(host: &str) -> Limits {
-    const MIB: u64 = 1 << 20;
-    let layer_bytes = match host {
-        "public.ecr.aws" | "ecr-public.aws.com" => 10_000 * MIB,
-        "ghcr.io" => 10_000_000_000,
-        host if host.ends_with(".amazonaws.com") && host.contains(".dkr.ecr") => 52_000 * MIB,
-        _ => u64::MAX,
-    };
+    if let Some(ecr) = EcrHost::of(host) {
+        return ecr.limits();
+    }
     Limits {
-        layer_bytes,
+        layer_bytes: match host {
+            "ghcr.io" => 10_000_000_000,
+            _ => u64::MAX,
+        },
         ..Limits::default()
     }
 }
@@ -83,7 +83,7 @@ mod tests {
     fn what_a_registry_takes_is_known_by_its_host() {
         assert_eq!(limits("public.ecr.aws").layer_bytes, 10_485_760_000);
         assert_eq!(
-            limits("1.dkr.ecr.eu-west-1.amazonaws.com").layer_bytes,
+            limits("123456789012.dkr.ecr.eu-west-1.amazonaws.com").layer_bytes,
             54_525_952_000
         );
         assert_eq!(limits("r.example.com").layer_bytes, u64::MAX);

@@ -2,6 +2,8 @@ use std::{io, time::Duration};
 
 use modelkeep_core::{Digest, content};
 
+use crate::aws;
+
 /// Why a registry could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -87,6 +89,15 @@ pub enum Error {
         /// What is wrong; never the secret.
         reason: String,
     },
+    /// AWS, which has the tokens of its registries.
+    #[error("cannot have a token for {host} from AWS")]
+    Aws {
+        /// The registry.
+        host: String,
+        /// What keeps AWS from giving one.
+        #[source]
+        source: aws::Error,
+    },
     /// An address that is none.
     #[error("{url:?} is not an address that can be used: {reason}")]
     Url {
@@ -164,6 +175,7 @@ impl Error {
     pub fn is_authentication(&self) -> bool {
         match self {
             Self::Authentication { .. } | Self::Realm { .. } | Self::Credentials { .. } => true,
+            Self::Aws { source, .. } => source.is_authentication(),
             Self::GaveUp { last, .. } => last.is_authentication(),
             _ => false,
         }

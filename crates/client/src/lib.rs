@@ -25,6 +25,7 @@
 
 mod address;
 mod auth;
+pub mod aws;
 mod credentials;
 mod error;
 mod http;

@@ -5,7 +5,8 @@ use modelkeep_core::{Descriptor, Digest, Host, Limits, RepoName, Tag, content};
 use crate::{
     Credential, Error, Keychain, Patience, Timeouts,
     address::{address, limits},
-    auth::Auth,
+    auth::{Auth, Lent, Lookup, Place},
+    aws::{self, EcrHost, Transport},
     http::{Http, Origin, Proxies, Reach, Request, Response, Scheme, Url},
     problem::{problem, sentence},
     retry::{Attempts, retry_after},
@@ -45,7 +46,7 @@ pub struct Settings {
 /// Redirects that are followed for one request.
 const REDIRECTS: usize = 5;
 /// Answers to one request that want other credentials.
-const CHALLENGES: usize = 3;
+const CHALLENGES: usize = 5;
 
 /// One repository of a registry on the network.
 pub struct Registry {
@@ -73,13 +74,10 @@ impl Registry {
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Error> {
         let (base, name) = address(host, name, &settings)?;
-        let lookup = {
-            let (host, name) = (host.clone(), name.clone());
-            Box::new(move || keychain.find(&host, &name))
-        };
+        let places = places(host, &name, access, keychain, &settings, variable)?;
         Ok(Self {
             http: Http::new(settings.ca.clone(), Proxies::read(variable)?, settings.timeouts),
-            auth: Auth::new(base.origin.clone(), access, lookup),
+            auth: Auth::new(base.origin.clone(), places),
             limits: limits(&base.origin.host),
             scope: format!("repository:{name}:{}", access.actions()),
             base,
@@ -215,11 +213,17 @@ impl Registry {
                 401 => self
                     .auth
                     .challenged(&self.http, &response.head, scope, shown.as_ref())?,
-                // Expired credentials for what is public: some registries refuse the token only here.
-                403 if shown.is_some() && self.auth.give_credentials_up() => {
-                    self.auth.header(&self.http, scope)?
+                _ => None,
+            };
+            // Expired credentials: some registries refuse the token only here. Or too many who show none.
+            let better = match (&shown, response.head.status) {
+                (Some(shown), status @ (401 | 403 | 429)) if better.is_none() => {
+                    match self.auth.turn(status, shown) {
+                        true => self.auth.header(&self.http, scope)?,
+                        false => None,
+                    }
                 }
-                _ => return Ok(response),
+                _ => better,
             };
             if better.is_none() {
                 return Ok(response);
@@ -272,6 +276,35 @@ impl Registry {
     }
 }
 
+/// Where credentials for a registry come from: what is stored goes before what AWS lends. What is public is read
+/// without any, and ECR Public takes more requests from whom it knows.
+fn places(
+    host: &Host,
+    name: &RepoName,
+    access: Access,
+    keychain: Keychain,
+    settings: &Settings,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<Place>, Error> {
+    let stored: Lookup = {
+        let (host, name) = (host.clone(), name.clone());
+        Box::new(move || Ok(keychain.find(&host, &name)?.map(Lent::from)))
+    };
+    let mut places = vec![Place::Stored(stored)];
+    let ecr = EcrHost::of(host.as_str());
+    if access == Access::Read && !matches!(ecr, Some(EcrHost::Private { .. })) {
+        places.push(Place::Nobody);
+    }
+    if let Some(ecr) = ecr {
+        let transport = Transport::new(settings.ca.clone(), variable)?;
+        let host = host.clone();
+        places.push(Place::Aws(Box::new(move || {
+            aws::password(&host, &ecr, &transport).map(Some)
+        })));
+    }
+    Ok(places)
+}
+
 /// Where the next request may go after `response`.
 pub(crate) fn reach(response: &Response, before: Reach) -> Reach {
     if response.peer_is_public {
@@ -301,14 +334,13 @@ pub fn check_login(
 ) -> Result<(), Error> {
     let any: RepoName = "any".parse().expect("letters are a name");
     let (base, name) = address(host, &any, &settings)?;
-    let credential = credential.clone();
+    let lent = Lent::from(credential.clone());
     let registry = Registry {
         http: Http::new(settings.ca.clone(), Proxies::read(variable)?, settings.timeouts),
-        // Write: a wrong password must not pass as an anonymous reader.
+        // Nothing after it: a wrong password must not pass as an anonymous reader.
         auth: Auth::new(
             base.origin.clone(),
-            Access::Write,
-            Box::new(move || Ok(Some(credential.clone()))),
+            vec![Place::Stored(Box::new(move || Ok(Some(lent.clone()))))],
         ),
         limits: Limits::default(),
         base: base.clone(),

@@ -1,6 +1,7 @@
 //! What a registry wants to see before it answers: passwords, or tokens that somebody else gives.
 
 mod challenge;
+mod places;
 mod realm;
 
 use std::{
@@ -13,9 +14,11 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 
 pub(crate) use challenge::Challenge;
+use places::Places;
+pub(crate) use places::{Lent, Lookup, Place};
 
 use crate::{
-    Access, Credential, Error, Secret,
+    Credential, Error, Secret,
     http::{Head, Http, Origin, Reach, Request, Url, escape},
     problem::{self, problem},
 };
@@ -29,24 +32,20 @@ const MARGIN: Duration = Duration::from_secs(10);
 /// Schemes, services and scopes that are remembered.
 const SCOPES: usize = 64;
 
-/// Who looks stored credentials up. Asked once, and only when a registry wants some.
-pub(crate) type Lookup = Box<dyn Fn() -> Result<Option<Credential>, Error> + Send + Sync>;
-
 /// What is to be shown to one registry.
 pub(crate) struct Auth {
     registry: Origin,
-    access: Access,
-    lookup: Lookup,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     challenge: Option<Challenge>,
-    credential: Option<Arc<Option<Credential>>>,
-    /// The stored credentials were no good, and nothing is the better answer.
-    anonymous: bool,
+    places: Places,
     tokens: HashMap<String, Arc<Mutex<Option<Token>>>>,
+    /// How often credentials from another place were turned to.
+    turns: usize,
+    /// What was given out since then.
+    given: Vec<Secret>,
 }
 
 struct Token {
@@ -55,12 +54,17 @@ struct Token {
 }
 
 impl Auth {
-    pub(crate) fn new(registry: Origin, access: Access, lookup: Lookup) -> Self {
+    /// `places` are where credentials come from, in the order in which they are tried.
+    pub(crate) fn new(registry: Origin, places: Vec<Place>) -> Self {
         Self {
             registry,
-            access,
-            lookup,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                challenge: None,
+                places: Places::new(places),
+                tokens: HashMap::new(),
+                turns: 0,
+                given: Vec::new(),
+            }),
         }
     }
 
@@ -89,50 +93,25 @@ impl Auth {
         Ok(header.filter(|header| Some(header) != shown))
     }
 
-    /// Turns to anonymous tokens, once, when stored credentials are no good for reading what may be public.
-    pub(crate) fn give_credentials_up(&self) -> bool {
-        if self.access != Access::Read {
-            return false;
-        }
+    /// Turns to the next place that has credentials, or to none for reading what may be public, when a registry
+    /// answered with `status` to what it was `shown`. `false` when nothing is left.
+    pub(crate) fn turn(&self, status: u16, shown: &Secret) -> bool {
         let mut state = self.state();
-        let bearer = matches!(state.challenge, Some(Challenge::Bearer { .. }));
-        let had = state.credential.as_deref().is_some_and(Option::is_some);
-        if state.anonymous || !bearer || !had {
-            return false;
-        }
-        state.anonymous = true;
-        state.tokens.clear();
-        true
+        // Otherwise another thread has turned meanwhile.
+        !state.given.contains(shown) || state.turn(status)
     }
 
     /// For messages: what was shown.
-    pub(crate) fn used(&self) -> &'static str {
-        let state = self.state();
-        match state.credential.as_deref() {
-            Some(Some(_)) if state.anonymous => {
-                "the stored credentials were refused, and it does not answer without"
-            }
-            Some(Some(_)) => "the stored credentials do not suffice",
-            Some(None) => "no credentials are stored for it",
-            None => "it wants nothing that we could show",
-        }
+    pub(crate) fn used(&self) -> String {
+        self.state().places.used()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn credential(&self) -> Result<Arc<Option<Credential>>, Error> {
-        let mut state = self.state();
-        if state.anonymous {
-            return Ok(Arc::new(None));
-        }
-        if let Some(found) = &state.credential {
-            return Ok(Arc::clone(found));
-        }
-        let found = Arc::new((self.lookup)()?);
-        state.credential = Some(Arc::clone(&found));
-        Ok(found)
+    fn credential(&self) -> Result<Option<Credential>, Error> {
+        self.state().places.credential()
     }
 
     fn answer(
@@ -142,9 +121,28 @@ impl Auth {
         scope: &str,
         refused: Option<&Secret>,
     ) -> Result<Option<Secret>, Error> {
+        let turns = self.state().turns;
+        let header = self.find(http, challenge, scope, refused)?;
+        let mut state = self.state();
+        if let Some(header) = header.as_ref().filter(|header| !state.given.contains(header))
+            && state.turns == turns
+        {
+            state.given.truncate(SCOPES);
+            state.given.insert(0, header.clone());
+        }
+        Ok(header)
+    }
+
+    fn find(
+        &self,
+        http: &Http,
+        challenge: &Challenge,
+        scope: &str,
+        refused: Option<&Secret>,
+    ) -> Result<Option<Secret>, Error> {
         match challenge {
-            Challenge::Basic => Ok(match &*self.credential()? {
-                Some(Credential::Password { user, password }) => Some(basic(user, password)),
+            Challenge::Basic => Ok(match self.credential()? {
+                Some(Credential::Password { user, password }) => Some(basic(&user, &password)),
                 _ => None,
             }),
             Challenge::Bearer {
@@ -187,13 +185,17 @@ impl Auth {
         scopes: &[String],
     ) -> Result<Token, Error> {
         let realm = Url::parse(realm)?;
-        let credential = self.credential()?;
-        let fetched = self.fetch(http, &realm, service, scopes, credential.as_ref().as_ref());
-        match fetched {
-            Err(Error::Authentication { .. }) if credential.is_some() && self.give_credentials_up() => {
-                self.fetch(http, &realm, service, scopes, None)
+        loop {
+            let credential = self.credential()?;
+            let fetched = self.fetch(http, &realm, service, scopes, credential.as_ref());
+            let refused = match &fetched {
+                Err(Error::Authentication { .. }) => 401,
+                Err(Error::Status { status: 429, .. }) => 429,
+                _ => return fetched,
+            };
+            if !self.state().turn(refused) {
+                return fetched;
             }
-            fetched => fetched,
         }
     }
 
@@ -284,6 +286,18 @@ impl Auth {
             request: name,
             reason: "it holds no token".to_owned(),
         })
+    }
+}
+
+impl State {
+    fn turn(&mut self, status: u16) -> bool {
+        let turned = self.places.step(status, self.challenge.as_ref());
+        if turned {
+            self.tokens.clear();
+            self.given.clear();
+            self.turns += 1;
+        }
+        turned
     }
 }
 

@@ -84,6 +84,13 @@ impl Head {
             .map(|(_, value)| value.as_str())
     }
 
+    /// All headers; names are in small letters.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// All headers of this name.
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.headers

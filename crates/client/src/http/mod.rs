@@ -36,7 +36,7 @@ pub(crate) enum Reach {
 pub(crate) struct Request<'a> {
     pub(crate) method: &'static str,
     pub(crate) url: &'a Url,
-    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) headers: Vec<(&'a str, String)>,
     pub(crate) body: &'a [u8],
     pub(crate) reach: Reach,
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests unwrap")]
 
 mod auth;
+mod aws;
 mod network;
 mod read;
 mod server;
@@ -18,16 +19,20 @@ fn registry_with(server: &Server, access: Access, config: &str) -> Registry {
     let path = format!("{}/{}-{access:?}.json", env!("CARGO_TARGET_TMPDIR"), server.port);
     fs::write(&path, config).unwrap();
     let variable = move |name: &str| (name == "REGISTRY_AUTH_FILE").then(|| path.clone());
-    let settings = Settings {
+    let (host, name) = (server.host().parse().unwrap(), "team/model".parse().unwrap());
+    let keychain = Keychain::from_environment(&variable);
+    Registry::new(&host, &name, access, keychain, settings(), &|_| None).unwrap()
+}
+
+/// As everybody has them, but in more of a hurry.
+fn settings() -> Settings {
+    Settings {
         patience: Patience {
             first_wait: Duration::from_millis(1),
             ..Patience::default()
         },
         ..Settings::default()
-    };
-    let (host, name) = (server.host().parse().unwrap(), "team/model".parse().unwrap());
-    let keychain = Keychain::from_environment(&variable);
-    Registry::new(&host, &name, access, keychain, settings, &|_| None).unwrap()
+    }
 }
 
 fn registry(server: &Server, access: Access) -> Registry {

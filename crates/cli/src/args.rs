@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use modelkeep_core::{Host, RepoName};
+use modelkeep_server::access::AwsKey;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -300,6 +301,10 @@ pub(crate) struct Serve {
     /// What becomes of a push to a repository that is not there [default: IMMUTABLE]
     #[arg(long, value_name = "POLICY")]
     pub(crate) create_repositories: Option<CreateRepositories>,
+    /// A key that signs requests to the ECR Public API; may be given several times. Other users of the machine see what
+    /// a command line says: where there are any, write keys into the settings of the server
+    #[arg(long = "aws-key", value_name = "ID:SECRET")]
+    pub(crate) aws_keys: Vec<AwsKey>,
     /// Settings of the server (docs/reference/serve.md)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,

@@ -1,8 +1,8 @@
 //! What a version is and may become.
 //!
 //! A repository's [`History`] is a chain of [`Entry`] documents, each naming the one before it by digest. It is the
-//! truth about versions: a tag that says otherwise has been moved. [`publish()`], [`tag()`], [`delete()`] and [`clear`] are the
-//! only ways to change one, for the command line and for the server alike, and [`judge`] is the rule that they follow.
+//! truth about versions: a tag that says otherwise has been moved. [`publish()`], [`tag()`], [`delete()`], [`untag`] and
+//! [`clear`] are the only ways to change one, for the command line and for the server alike, and [`judge`] is the rule that they follow.
 //!
 //! Nothing here does I/O: entries are read and written through [`modelkeep_core::content::Journal`].
 
@@ -17,7 +17,7 @@ mod recorded;
 mod rules;
 mod tag;
 
-pub use delete::{DeleteError, Force, clear, delete};
+pub use delete::{DeleteError, Force, clear, delete, untag};
 pub use entry::{Delete, Entry, EntryId, MalformedEntry, NameAfter, Operation, Publish};
 pub use history::{History, MalformedHistory, Publication, next, next_free};
 pub use publish::{Draft, Outcome, PublishError, Standing, Who, publish, read};

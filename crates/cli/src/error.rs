@@ -118,7 +118,7 @@ fn advice(error: &modelkeep_client::Error) -> (Exit, Option<String>) {
 fn aws_advice(host: &str, error: &modelkeep_client::aws::Error) -> (Exit, Option<String>) {
     use modelkeep_client::aws::Error as Aws;
     let hint = match error {
-        Aws::NoCredentials => format!(
+        Aws::NoCredentials { .. } => format!(
             "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; or `docker login {host}`"
         ),
         Aws::Credentials { .. } | Aws::Expired { .. } => {

@@ -222,5 +222,8 @@ fn what_was_not_reached_is_said() {
     )
     .unwrap();
     let error = apply(&ecr, &gone, &mut |_| {}).unwrap_err();
-    assert!(error.to_string().ends_with("still differs in that it exists"), "{error}");
+    assert!(
+        error.to_string().ends_with("still differs in that it exists"),
+        "{error}"
+    );
 }

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod declare;
+mod declare_aws;
 mod harness;
 mod main_job;
 mod processes;

@@ -66,11 +66,7 @@ pub fn delete(
     for tag in tags {
         let standing = change.standing(&tag)?;
         let standing = standing.ok_or_else(|| DeleteError::NotFound(tag.to_string()))?;
-        let name = match (change.transaction.mutability().holds(&tag), force) {
-            (true, Force::No) => return Err(DeleteError::Tag(tag)),
-            (true, Force::OwnersAct) => NameAfter::Kept,
-            (false, _) => NameAfter::Free,
-        };
+        let name = name_after(&change, &tag, force)?;
         let manifest = standing.manifest;
         deletes.push((tag, Delete { manifest, name }));
     }
@@ -88,6 +84,50 @@ pub fn delete(
         change.transaction.withdraw(digest)?;
     }
     Ok(gone)
+}
+
+/// Deletes a tag, and its manifest with it when no other tag points there: what `BatchDeleteImage` of ECR does with an
+/// image that is named by tag. Gives the manifest.
+///
+/// # Errors
+/// As [`delete`]; [`DeleteError::NotFound`] also when the tag names another manifest than `expected`.
+pub fn untag(
+    journal: &(impl Journal + ?Sized),
+    who: &Who,
+    tag: &Tag,
+    expected: Option<&Digest>,
+    force: Force,
+) -> Result<Descriptor, DeleteError> {
+    let mut change = Change::begin::<DeleteError>(journal)?;
+    let standing = change.standing(tag)?.map(|standing| standing.manifest);
+    let manifest = standing
+        .filter(|manifest| expected.is_none_or(|expected| *expected == manifest.digest))
+        .ok_or_else(|| DeleteError::NotFound(tag.to_string()))?;
+    let name = name_after(&change, tag, force)?;
+    let is_last = tags_of(&change, &manifest.digest)?
+        .iter()
+        .all(|other| other == tag);
+    if is_last && let Some(index) = change.transaction.listed_by(&manifest.digest)? {
+        return Err(DeleteError::Index(index));
+    }
+    let delete = Delete {
+        manifest: manifest.clone(),
+        name,
+    };
+    change.perform(tag, who.clone(), Operation::Delete(delete))?;
+    if is_last {
+        change.transaction.withdraw(&manifest.digest)?;
+    }
+    Ok(manifest)
+}
+
+/// What becomes of the name of a tag that is deleted by this right.
+fn name_after(change: &Change<'_>, tag: &Tag, force: Force) -> Result<NameAfter, DeleteError> {
+    match (change.transaction.mutability().holds(tag), force) {
+        (true, Force::No) => Err(DeleteError::Tag(tag.clone())),
+        (true, Force::OwnersAct) => Ok(NameAfter::Kept),
+        (false, _) => Ok(NameAfter::Free),
+    }
 }
 
 /// Deletes every tag and every manifest of a repository, by the explicit act of its owner, and gives the tags that are

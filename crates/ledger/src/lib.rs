@@ -1,8 +1,8 @@
 //! What a version is and may become.
 //!
 //! A repository's [`History`] is a chain of [`Entry`] documents, each naming the one before it by digest. It is the
-//! truth about versions: a tag that says otherwise has been moved. [`publish()`], [`tag()`], [`delete()`] and [`clear`] are the
-//! only ways to change one, for the command line and for the server alike, and [`judge`] is the rule that they follow.
+//! truth about versions: a tag that says otherwise has been moved. [`publish()`], [`tag()`], [`delete()`], [`untag`] and
+//! [`clear`] are the only ways to change one, for the command line and for the server alike, and [`judge`] is the rule that they follow.
 //!
 //! Nothing here does I/O: entries are read and written through [`modelkeep_core::content::Journal`].
 
@@ -22,7 +22,7 @@ mod tag;
 mod yank;
 
 pub use alias::{AliasError, promote, rollback};
-pub use delete::{DeleteError, Force, clear, delete};
+pub use delete::{DeleteError, Force, clear, delete, untag};
 pub use entry::{
     Alias, Base, Delete, Entry, EntryId, MalformedEntry, NameAfter, Operation, Publish, Restore, Yank,
 };

@@ -10,7 +10,7 @@ use modelkeep_core::{
 };
 use modelkeep_ledger::{
     DeleteError, Draft, Entry, Force, Operation, Outcome, Publish, PublishError, TagError, Who, clear,
-    delete, publish, read, tag,
+    delete, publish, read, tag, untag,
 };
 use modelkeep_testkit::Memory;
 
@@ -336,4 +336,48 @@ fn a_repository_that_is_cleared_keeps_its_history_and_the_names_that_were_held()
     assert_eq!(read(&end).unwrap().height(), 6, "there is nothing left to record");
     assert!(matches!(push(&end, &["1.0"], &two), Err(TagError::Refused(_))));
     push(&end, &["1.0"], &one).unwrap();
+}
+
+#[test]
+fn the_last_tag_takes_its_manifest_with_it_and_no_other_does() {
+    let end = Memory::new(Mutability::Immutable);
+    let one = image(&end, "one");
+    push(&end, &["1.0", "1.1"], &one).unwrap();
+    let gone = |tag: &str, force| untag(&end, &who(), &name(tag), None, force);
+    assert!(matches!(gone("1.0", Force::No), Err(DeleteError::Tag(_))));
+    assert!(matches!(
+        gone("2.0", Force::OwnersAct),
+        Err(DeleteError::NotFound(_))
+    ));
+    let other = Digest::of(b"other");
+    let expected = untag(&end, &who(), &name("1.0"), Some(&other), Force::OwnersAct);
+    assert!(matches!(expected, Err(DeleteError::NotFound(_))));
+    let manifests = || Journal::begin(&end).unwrap().manifests().unwrap().len();
+    assert_eq!(gone("1.0", Force::OwnersAct).unwrap().digest, one.digest);
+    assert_eq!(manifests(), 1);
+    gone("1.1", Force::OwnersAct).unwrap();
+    assert_eq!(manifests(), 0);
+    assert_eq!(read(&end).unwrap().kept(&name("1.0")).unwrap().digest, one.digest);
+}
+
+#[test]
+fn the_last_tag_of_what_an_index_lists_stays() {
+    let end = Memory::new(Mutability::Mutable);
+    let one = image(&end, "one");
+    push(&end, &["1.0"], &one).unwrap();
+    let index = Index {
+        schema_version: 2,
+        media_type: None,
+        artifact_type: None,
+        manifests: vec![one.clone()],
+        subject: None,
+        annotations: Default::default(),
+    };
+    let index = end.put(media::OCI_INDEX, &manifest::to_json(&index)).unwrap();
+    push(&end, &["all"], &index).unwrap();
+    let gone = |tag: &str| untag(&end, &who(), &name(tag), None, Force::OwnersAct);
+    assert!(matches!(gone("1.0"), Err(DeleteError::Index(listing)) if listing == index.digest));
+    gone("all").unwrap();
+    gone("1.0").unwrap();
+    assert!(end.tags().unwrap().is_empty());
 }

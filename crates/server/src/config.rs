@@ -25,6 +25,8 @@ pub struct ServeConfig {
     pub gc: GcConfig,
     /// What the disk is to be spared.
     pub storage: StorageConfig,
+    /// How the server appears to clients of ECR Public.
+    pub ecr_public: EcrPublicConfig,
 }
 
 impl Default for ServeConfig {
@@ -37,6 +39,7 @@ impl Default for ServeConfig {
             limits: Limits::default(),
             gc: GcConfig::default(),
             storage: StorageConfig::default(),
+            ecr_public: EcrPublicConfig::default(),
         }
     }
 }
@@ -132,6 +135,50 @@ impl Default for StorageConfig {
 impl StorageConfig {
     pub(crate) fn headroom_bytes(self) -> u64 {
         u64::from(self.headroom_mebibytes) << 20
+    }
+}
+
+/// `[ecr_public]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EcrPublicConfig {
+    /// The account that ARNs and answers name.
+    pub registry_id: RegistryId,
+}
+
+/// An account id of AWS: 12 digits.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct RegistryId(String);
+
+/// A text that is no account id.
+#[derive(Debug, thiserror::Error)]
+#[error("an account id has 12 digits")]
+pub struct InvalidRegistryId;
+
+impl RegistryId {
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for RegistryId {
+    fn default() -> Self {
+        Self("000000000000".to_owned())
+    }
+}
+
+impl TryFrom<String> for RegistryId {
+    type Error = InvalidRegistryId;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            Ok(Self(text))
+        } else {
+            Err(InvalidRegistryId)
+        }
     }
 }
 

@@ -27,18 +27,23 @@
 pub mod access;
 mod cache;
 mod config;
+mod ecr_public;
 mod gate;
 pub mod http;
 mod keeper;
 mod log;
 mod metrics;
 mod oci;
+mod pushed;
 mod registry;
 mod reply;
 mod route;
 mod serve;
 mod watched;
 
-pub use config::{CreateRepositories, GcConfig, ServeConfig, StorageConfig, TlsConfig};
+pub use config::{
+    CreateRepositories, EcrPublicConfig, GcConfig, InvalidRegistryId, RegistryId, ServeConfig, StorageConfig,
+    TlsConfig,
+};
 pub use registry::Registry;
 pub use serve::{Server, StartError};

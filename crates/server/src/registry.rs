@@ -14,6 +14,7 @@ use crate::{
     access::{Access, Permission, Who},
     cache::Cache,
     config::ServeConfig,
+    ecr_public,
     gate::Gate,
     http::{Answered, Event, Handler, Request, Response, Status},
     log::{Level, Line, Sink},
@@ -29,6 +30,8 @@ const MANIFEST_CACHE_BYTES: usize = 8 << 20;
 const LARGE_MANIFESTS: usize = 2;
 /// Large manifests that are parsed at once: a hundred thousand short annotations take far more memory than bytes.
 const PARSED_MANIFESTS: usize = 1;
+/// Large calls of the ECR Public API that are read from the disk at once, each of at most 8 MiB.
+const LARGE_CALLS: usize = 1;
 
 /// A store as an OCI registry, whose [`Handler`] it is.
 pub struct Registry {
@@ -40,6 +43,7 @@ pub struct Registry {
     pub(crate) uploads: Gate,
     pub(crate) large_manifests: Gate,
     pub(crate) parsed_manifests: Gate,
+    pub(crate) large_calls: Gate,
     log: Sink,
     /// Begins the ids of requests, so that two servers of one store have different ones.
     id: String,
@@ -50,6 +54,8 @@ pub struct Registry {
 struct Note {
     id: String,
     resource: &'static str,
+    /// The operation, where the target does not say what was wanted.
+    operation: Option<&'static str>,
     who: Option<Who>,
     detail: Option<String>,
 }
@@ -71,6 +77,7 @@ impl Registry {
             uploads: Gate::new(config.storage.uploads_at_once as usize),
             large_manifests: Gate::new(LARGE_MANIFESTS),
             parsed_manifests: Gate::new(PARSED_MANIFESTS),
+            large_calls: Gate::new(LARGE_CALLS),
             config,
             log,
             id: modelkeep_disk::unique()[..8].to_owned(),
@@ -117,6 +124,7 @@ impl Registry {
             Action::Health => Ok(Response::new(Status::OK).text("alive\n".to_owned())),
             Action::Ready => Ok(exchange.ready()),
             Action::Metrics => exchange.metrics(),
+            Action::EcrPublic => Ok(ecr_public::answer(exchange)?),
             Action::Catalog => oci::catalog::list(exchange),
             Action::Tags(name) => oci::tags::list(exchange, name),
             Action::Referrers(name, subject) => oci::referrers::list(exchange, name, subject),
@@ -140,6 +148,11 @@ impl Exchange<'_, '_> {
         let who = self.registry.access.authorize(self.request, permissions)?;
         self.who = Some(who.clone());
         Ok(who)
+    }
+
+    /// Remembers who asks, for the log and the history.
+    pub(crate) fn is(&mut self, who: Who) {
+        self.who = Some(who);
     }
 
     /// Who changes a repository, and when, for its history.
@@ -189,31 +202,45 @@ impl Handler for Registry {
         let mut note = Note {
             id: format!("{}-{number:x}", self.id),
             resource: "none",
+            operation: None,
             who: None,
             detail: None,
         };
+        let action = route(request.method(), request.path());
         let done = self.access.admit(request.remote().ip()).map_err(Fault::from);
         let done = done.and_then(|()| {
-            let action = route(request.method(), request.path())?;
+            let action = action.as_ref().map_err(|none| Fault::from(none.clone()))?;
             note.resource = action.resource();
+            if *action == Action::EcrPublic {
+                note.operation = ecr_public::Operation::of(request)
+                    .ok()
+                    .map(ecr_public::Operation::as_str);
+            }
             let mut exchange = Exchange {
                 registry: self,
                 request,
                 who: None,
             };
-            let done = Self::perform(&mut exchange, &action);
+            let done = Self::perform(&mut exchange, action);
             note.who = exchange.who;
             done
         });
+        let is_api = action == Ok(Action::EcrPublic);
         let response = done.unwrap_or_else(|fault| {
+            let fault = match is_api {
+                true => ecr_public::ApiError::from(fault).into(),
+                false => fault,
+            };
             let (response, detail) = fault.answer();
             note.detail = detail;
             response
         });
-        response
-            .field("Docker-Distribution-Api-Version", "registry/2.0")
-            .field("X-Request-Id", &note.id)
-            .noting(Arc::new(note))
+        let response = match is_api {
+            // By this name AWS's clients show it.
+            true => response.field("X-Amzn-RequestId", &note.id),
+            false => response.field("Docker-Distribution-Api-Version", "registry/2.0"),
+        };
+        response.field("X-Request-Id", &note.id).noting(Arc::new(note))
     }
 
     fn observe(&self, event: &Event<'_>) {
@@ -258,7 +285,7 @@ impl Registry {
     fn answered(&self, answered: &Answered<'_>) -> Line {
         let note = answered.note.and_then(|note| note.downcast_ref::<Note>());
         let (status, method) = (answered.status.code(), answered.method.as_str());
-        let resource = note.map_or("none", |note| note.resource);
+        let resource = note.map_or("none", |note| note.operation.unwrap_or(note.resource));
         self.metrics
             .answered(resource, method, status, answered.sent_bytes, answered.took);
         let level = match status {
@@ -275,7 +302,11 @@ impl Registry {
         line = line
             .add("remote", answered.remote)
             .add("method", method)
-            .add("target", loggable(answered.target))
+            .add("target", loggable(answered.target));
+        if let Some(operation) = note.and_then(|note| note.operation) {
+            line = line.add("operation", operation);
+        }
+        line = line
             .add("status", status)
             .add("bytes", answered.sent_bytes)
             .add("ms", format_args!("{:.3}", answered.took.as_secs_f64() * 1000.0));

@@ -3,13 +3,15 @@
 
 use std::{borrow::Cow, error::Error as StdError, io};
 
-use modelkeep_core::content;
-use modelkeep_ledger::{DeleteError, TagError};
+use modelkeep_core::{Tag, content};
+use modelkeep_ledger::{DeleteError, Refused, TagError};
 use modelkeep_store::UploadError;
 
 use crate::{
     access::Denial,
+    ecr_public::ApiError,
     http::{BodyFault, Response, Status},
+    pushed::Refusal as PushRefusal,
     route::NoRoute,
 };
 
@@ -20,6 +22,8 @@ pub(crate) enum Fault {
     Denied(Denial),
     /// An answer of its own.
     Refused(Box<Refusal>),
+    /// An answer of the ECR Public API.
+    Api(Box<ApiError>),
 }
 
 /// A refusal and its private part.
@@ -105,6 +109,7 @@ impl Fault {
         let refusal = match self {
             Self::Denied(denial) => return (denial.response(), None),
             Self::Refused(refusal) => *refusal,
+            Self::Api(error) => return error.answer(),
         };
         let mut response = Response::error(refusal.status, refusal.code, &refusal.message);
         for (name, value) in &refusal.fields {
@@ -145,6 +150,15 @@ impl From<NoRoute> for Fault {
 }
 
 impl Fault {
+    /// 409: tags that stay, and a version that is free.
+    fn immutable(refused: Vec<Refused>, next_free: Option<&Tag>) -> Self {
+        let mut message = TagError::Refused(refused).to_string();
+        if let Some(next) = next_free {
+            message.push_str(&format!("; the next free version is {next}"));
+        }
+        Self::new(Status::CONFLICT, "DENIED", message)
+    }
+
     pub(crate) fn no_upload() -> Self {
         Self::missing("BLOB_UPLOAD_UNKNOWN", "there is no such upload")
     }
@@ -185,13 +199,31 @@ impl From<UploadError> for Fault {
 impl From<TagError> for Fault {
     fn from(error: TagError) -> Self {
         match error {
-            TagError::Refused(_) => Self::new(Status::CONFLICT, "DENIED", error.to_string()),
-            TagError::Content(content::Error::NotFound { what, .. }) => Self::missing(
+            TagError::Refused(refused) => Self::immutable(refused, None),
+            TagError::Content(error) => error.into(),
+            TagError::History(error) => Self::internal(chain(&error)),
+        }
+    }
+}
+
+impl From<PushRefusal> for Fault {
+    fn from(refusal: PushRefusal) -> Self {
+        match refusal {
+            PushRefusal::Malformed(error) => Self::bad("MANIFEST_INVALID", chain(&error)),
+            PushRefusal::Digest { is, said } => Self::bad(
+                "DIGEST_INVALID",
+                format!("the manifest is {is}, and was pushed as {said}"),
+            ),
+            PushRefusal::Type { is, said } => Self::bad(
+                "MANIFEST_INVALID",
+                format!("the manifest is here as {is}, and came as {said}"),
+            ),
+            PushRefusal::Needs { what, .. } => Self::missing(
                 "MANIFEST_BLOB_UNKNOWN",
                 format!("the manifest needs {what}, which the repository does not have"),
             ),
-            TagError::Content(error) => error.into(),
-            TagError::History(error) => Self::internal(chain(&error)),
+            PushRefusal::Tags { refused, next_free } => Self::immutable(refused, next_free.as_ref()),
+            PushRefusal::Fault(fault) => fault,
         }
     }
 }

@@ -16,6 +16,8 @@ pub(crate) enum Action {
     /// The version check, by which clients learn how to log in.
     Enter,
     Token,
+    /// An operation of the ECR Public API, which a header names.
+    EcrPublic,
     Health,
     Ready,
     Metrics,
@@ -40,6 +42,7 @@ impl Action {
         match self {
             Self::Enter => "base",
             Self::Token => "token",
+            Self::EcrPublic => "api",
             Self::Health | Self::Ready | Self::Metrics => "operation",
             Self::Catalog => "catalog",
             Self::Tags(_) => "tags",
@@ -94,6 +97,7 @@ pub(crate) fn route(method: Method, path: &str) -> Result<Action, NoRoute> {
         ["v2", "_catalog"] => reads(Action::Catalog),
         ["v2", rest @ ..] => in_repository(method, rest, reads),
         ["token"] => Ok(Action::Token),
+        [""] if method == Method::Post => Ok(Action::EcrPublic),
         ["healthz"] => reads(Action::Health),
         ["readyz"] => reads(Action::Ready),
         ["metrics"] => reads(Action::Metrics),

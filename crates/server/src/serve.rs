@@ -62,7 +62,7 @@ impl Server {
         config: ServeConfig,
         log: impl Fn(&str) + Send + Sync + 'static,
     ) -> Result<Self, StartError> {
-        check_listen(config.listen, config.access.htpasswd.is_some())?;
+        check_listen(config.listen, config.access.has_accounts())?;
         let log: Arc<dyn Fn(&str) + Send + Sync> = Arc::new(log);
         // A name with a dot in front is not the store's: it is no part of the format, and all servers share it.
         let key = TokenKey::open(&store.root().join(".token-key"))?;

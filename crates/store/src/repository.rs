@@ -1,4 +1,4 @@
-use std::{io::Read, path::Path, sync::Arc};
+use std::{io::Read, path::Path, sync::Arc, time::SystemTime};
 
 use modelkeep_core::{
     ByteRange, Descriptor, Digest, Hashed, Limits, Mutability, RepoName, Tag,
@@ -112,6 +112,14 @@ impl Repository {
     pub fn manifest(&self, digest: &Digest) -> Result<Option<Descriptor>> {
         let record = records::read::<ManifestRecord>(&self.keys.manifest(digest))?;
         Ok(record.map(|record| Descriptor::plain(&record.media_type, digest.clone(), record.size)))
+    }
+
+    /// When a manifest of the repository became one, by the clock of the disk; `None` when it is none.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn admitted(&self, digest: &Digest) -> Result<Option<SystemTime>> {
+        records::modified(&self.keys.manifest(digest))
     }
 
     /// All manifests of the repository, in the order of their digests.

@@ -91,6 +91,12 @@ struct State {
     offset: u64,
     sha256: String,
     begun: String,
+    /// How much the last save had more than the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<u64>,
+    /// The least of what saves before the last had more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    least: Option<u64>,
 }
 
 /// An upload into a repository, as it was when it was looked up.
@@ -198,6 +204,8 @@ impl Repository {
             offset: 0,
             sha256: hex(&Sha256::new().export()),
             begun: begun.to_owned(),
+            last: None,
+            least: None,
         };
         let (id, place) = loop {
             publish::create_directories(&self.store.uploads()).map_err(io())?;
@@ -258,6 +266,13 @@ impl Upload {
     #[must_use]
     pub fn begun(&self) -> &str {
         &self.state.begun
+    }
+
+    /// Size in bytes of the smallest part but the last, where there is more than one: a part is what one
+    /// [save](Writing::save) added.
+    #[must_use]
+    pub fn smallest_part(&self) -> Option<u64> {
+        self.state.least
     }
 
     /// Goes on with the upload, at the offset that it has now, alone among all processes.

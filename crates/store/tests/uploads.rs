@@ -243,3 +243,30 @@ fn what_is_given_up_leaves_its_room_and_the_upload_goes_on_from_the_save() {
     writing.finish(&digest).unwrap();
     is_blob(&repository, &digest, &bytes);
 }
+
+#[test]
+fn an_upload_remembers_its_smallest_part_but_the_last_over_processes() {
+    let (_home, _store, repository) = home();
+    let begun = repository.begin_upload(BEGUN).unwrap();
+    let mut smallest = Vec::new();
+    for part in [500, 300, 400, 100] {
+        let upload = repository.upload(begun.id()).unwrap().unwrap();
+        let mut writing = upload.lock().unwrap();
+        writing.write(&model(part)).unwrap();
+        writing.save().unwrap();
+        // Saving once more adds no part.
+        writing.save().unwrap();
+        smallest.push(repository.upload(begun.id()).unwrap().unwrap().smallest_part());
+    }
+    assert_eq!(smallest, [None, Some(500), Some(300), Some(300)]);
+}
+
+#[test]
+fn a_scratch_file_goes_with_whoever_made_it() {
+    let (home, store, _repository) = home();
+    let staged = || fs::read_dir(home.path().join("v1/staging")).unwrap().count();
+    let scratch = store.scratch().unwrap();
+    assert_eq!(staged(), 1);
+    drop(scratch);
+    assert_eq!(staged(), 0);
+}

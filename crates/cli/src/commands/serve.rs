@@ -90,6 +90,7 @@ fn resolve(arguments: &Serve) -> Result<ServeConfig, Failure> {
             key: key.clone(),
         });
     }
+    config.access.aws_keys.extend(arguments.aws_keys.iter().cloned());
     if let Some(policy) = arguments.create_repositories {
         config.create_repositories = match policy {
             CreateRepositories::Immutable => server::CreateRepositories::Immutable,

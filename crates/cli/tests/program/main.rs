@@ -4,6 +4,8 @@
 
 mod bad_input;
 mod copy;
+mod declare;
+mod declare_aws;
 mod harness;
 mod main_job;
 mod processes;

@@ -1,5 +1,6 @@
 //! `[access]` of the settings file.
 
+use super::aws_keys::AwsKey;
 use super::rules::Rule;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -15,13 +16,16 @@ pub enum Mode {
     Basic,
 }
 
-/// Who may do what. Without `htpasswd` there are no accounts: then the server listens on loopback
+/// Who may do what. Without `htpasswd` and keys there are no accounts: then the server listens on loopback
 /// only and everybody there may do everything.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AccessConfig {
     /// File of accounts, one `name:hash` a line, bcrypt or argon2.
     pub htpasswd: Option<PathBuf>,
+    /// Keys that sign requests to the API of ECR Public, and the accounts that they act as.
+    #[serde(rename = "aws_key")]
+    pub aws_keys: Vec<AwsKey>,
     /// Whether everybody may pull without credentials.
     pub anonymous_pull: bool,
     /// What a 401 asks for.
@@ -46,6 +50,7 @@ impl Default for AccessConfig {
     fn default() -> Self {
         Self {
             htpasswd: None,
+            aws_keys: Vec::new(),
             anonymous_pull: false,
             mode: Mode::Bearer,
             service: "modelkeep".to_owned(),
@@ -55,6 +60,13 @@ impl Default for AccessConfig {
             rules: Vec::new(),
             rate: None,
         }
+    }
+}
+
+impl AccessConfig {
+    /// Whether anybody can prove who they are: see [`check_listen`](super::check_listen).
+    pub fn has_accounts(&self) -> bool {
+        self.htpasswd.is_some() || !self.aws_keys.is_empty()
     }
 }
 

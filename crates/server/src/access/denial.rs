@@ -76,6 +76,16 @@ impl Access {
         Denial::Unauthenticated { challenge }
     }
 
+    /// Where clients reach the server, as docker writes it: HOST or HOST:PORT. `None` where nobody says.
+    pub(crate) fn host(&self, request: &Request<'_>) -> Option<String> {
+        let public = self.config.public_url.as_deref().and_then(|url| {
+            let (_, rest) = url.split_once("://")?;
+            rest.split('/').next()
+        });
+        let named = || request.header("host").filter(|host| is_host(host));
+        public.or_else(named).map(str::to_owned)
+    }
+
     /// The token endpoint's address as the client can reach it. `None` where nobody says.
     fn realm(&self, request: &Request<'_>) -> Option<String> {
         if let Some(url) = &self.config.public_url {

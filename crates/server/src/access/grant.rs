@@ -2,12 +2,11 @@
 
 use super::credentials::Credentials;
 use super::denial::{Denial, basic_challenge};
-use super::passwords::Checked;
 use super::rules::Who;
 use super::scope::{self, Scope};
 use super::secret::Secret;
 use super::token::{Claims, Kind};
-use super::{Access, unix_now};
+use super::{Access, NotProved, Proved, unix_now};
 use crate::http::target;
 use crate::http::{BodyFault, Method, Request, Response, Status};
 use jiff::Timestamp;
@@ -47,26 +46,30 @@ impl Access {
     }
 
     fn grant(&self, asked: Asked) -> Result<Response, Response> {
-        let Some(accounts) = self.accounts() else {
+        if self.is_open() {
             return Err(Response::error(
                 Status::NOT_FOUND,
                 "UNSUPPORTED",
                 "this server needs no tokens",
             ));
-        };
+        }
         let unauthorized = || self.password_challenge().response();
-        let (who, old_refresh) = match asked.proof {
-            Proof::None if self.rules.anonymous_may_something() => (Who::Anonymous, None),
+        let (who, account, until, old_refresh) = match asked.proof {
+            Proof::None if self.rules.anonymous_may_something() => (Who::Anonymous, None, None, None),
             Proof::None => return Err(unauthorized()),
-            Proof::Password(name, password) => match self.passwords.check(&accounts, &name, &password) {
-                Checked::Right => (Who::Account(name), None),
-                Checked::Wrong => return Err(unauthorized()),
-                Checked::Busy => return Err(Denial::TooManyRequests { seconds: 1 }.response()),
+            Proof::Password(name, password) => match self.prove(&name, &password) {
+                Ok(Proved {
+                    account,
+                    claim,
+                    until,
+                }) => (Who::Account(account), Some(claim), until, None),
+                Err(NotProved::Wrong) => return Err(unauthorized()),
+                Err(NotProved::Busy) => return Err(Denial::TooManyRequests { seconds: 1 }.response()),
             },
             Proof::Refresh(token) => {
-                let bearer = self.bearer(&accounts, token.expose(), Kind::Refresh);
-                let (who, _) = bearer.ok_or_else(unauthorized)?;
-                (who, Some(token))
+                let read = self.read_token(token.expose(), Kind::Refresh);
+                let (who, claims) = read.ok_or_else(unauthorized)?;
+                (who, claims.account, None, Some(token))
             }
         };
         if asked.scopes.len() > scope::MOST {
@@ -77,14 +80,9 @@ impl Access {
             .filter_map(|scope| scope.cut(&who, &self.rules))
             .map(|scope| scope.to_string())
             .collect();
-        let account = match &who {
-            Who::Account(name) => accounts
-                .get(name)
-                .map(|stored| (name.clone(), self.key.stamp(stored.text()))),
-            Who::Anonymous | Who::Local => None,
-        };
         let issued = unix_now();
         let seconds = u64::from(self.config.token_seconds.max(60));
+        let seconds = until.map_or(seconds, |until| seconds.min(until.saturating_sub(issued)));
         let access = Claims {
             kind: Kind::Access,
             account,
@@ -99,7 +97,8 @@ impl Access {
             "expires_in": seconds,
             "issued_at": rfc3339(issued),
         });
-        if asked.wants_refresh && access.account.is_some() {
+        // What proved it for twelve hours does not become a proof for a month.
+        if asked.wants_refresh && access.account.is_some() && until.is_none() {
             let refresh =
                 old_refresh.map_or_else(|| self.refresh_token(access), |old| old.expose().to_owned());
             answer["refresh_token"] = refresh.into();

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 /// A server that everybody could write to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{address} can be reached from other machines and there are no accounts: set `htpasswd` under [access], \
-     or listen on 127.0.0.1"
+    "{address} can be reached from other machines and there are no accounts: set `htpasswd` under [access], or an \
+     AWS key, or listen on 127.0.0.1"
 )]
 pub struct OpenToAll {
     /// The refused address.

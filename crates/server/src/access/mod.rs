@@ -9,6 +9,7 @@
 //! that a narrowed rule, a removed account or a changed password counts at once.
 
 mod accounts;
+mod aws_keys;
 mod config;
 mod credentials;
 mod denial;
@@ -20,19 +21,25 @@ mod rate;
 mod rules;
 mod scope;
 mod secret;
+mod signature;
+mod signed;
 mod token;
 
 pub use accounts::AccountsError;
+pub use aws_keys::{AwsKey, InvalidAwsKey};
 pub use config::{AccessConfig, Mode, RateConfig};
 pub use denial::Denial;
 pub use listen::{OpenToAll, check_listen};
 pub use rules::{Action, Pattern, Permission, Rule, Subject, Who};
 pub use secret::Secret;
+pub(crate) use signature::SignatureFault;
+pub(crate) use signed::{Signer, Unsigned};
 pub use token::{KeyError, TokenKey};
 
 use crate::http::Request;
 use crate::watched::Watched;
 use accounts::Accounts;
+use aws_keys::AwsKeys;
 use credentials::Credentials;
 use passwords::{Checked, Passwords};
 use rate::Rate;
@@ -41,7 +48,7 @@ use scope::Scope;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use token::Kind;
+use token::{Claims, Kind};
 
 /// The file of accounts is looked at this often, when a request with credentials arrives.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
@@ -53,7 +60,7 @@ pub enum AccessError {
     #[error(transparent)]
     Accounts(#[from] AccountsError),
     /// There are rules and no accounts whom they could be for.
-    #[error("there are access rules and no accounts: set `htpasswd` under [access]")]
+    #[error("there are access rules and no accounts: set `htpasswd` or `aws_key` under [access]")]
     RulesWithoutAccounts,
     /// `public_url` is not `http://host` or `https://host`.
     #[error("public_url {0:?} is not http://HOST or https://HOST")]
@@ -61,6 +68,9 @@ pub enum AccessError {
     /// The service's name cannot stand in a header field.
     #[error("service {0:?} has characters other than letters, digits, and .:-_/")]
     Service(String),
+    /// A key is none, or there twice.
+    #[error(transparent)]
+    AwsKey(#[from] InvalidAwsKey),
     /// The system gave no random bytes.
     #[error("no random bytes")]
     Random(#[from] getrandom::Error),
@@ -71,6 +81,7 @@ type ReloadHook = Box<dyn Fn(&AccountsError) + Send + Sync>;
 /// The access control of one server.
 pub struct Access {
     accounts: Option<Watched<Accounts, AccountsError>>,
+    aws_keys: AwsKeys,
     passwords: Passwords,
     rules: Rules,
     key: TokenKey,
@@ -85,7 +96,7 @@ impl Access {
     /// # Errors
     /// When the accounts cannot be read or the settings contradict each other.
     pub fn open(config: AccessConfig, key: TokenKey) -> Result<Self, AccessError> {
-        if config.htpasswd.is_none() && !config.rules.is_empty() {
+        if !config.has_accounts() && !config.rules.is_empty() {
             return Err(AccessError::RulesWithoutAccounts);
         }
         if let Some(url) = &config.public_url
@@ -100,6 +111,7 @@ impl Access {
         let read = |path| Watched::open(vec![path], CHECK_EVERY, |paths| Accounts::read(&paths[0]));
         Ok(Self {
             accounts: config.htpasswd.clone().map(read).transpose()?,
+            aws_keys: AwsKeys::new(&config.aws_keys)?,
             passwords: Passwords::new()?,
             rules: Rules::new(&config.rules, config.anonymous_pull),
             key,
@@ -116,9 +128,9 @@ impl Access {
         self
     }
 
-    /// Whether there are accounts: see [`check_listen`].
-    pub fn has_accounts(&self) -> bool {
-        self.accounts.is_some()
+    /// Whether nobody can prove who they are, so that everybody on this machine may do everything.
+    fn is_open(&self) -> bool {
+        !self.config.has_accounts()
     }
 
     /// Counts a request against its client's rate. Ask before anything else.
@@ -182,38 +194,73 @@ impl Access {
 
     /// Who is asking, and the scopes of their token if they came with one.
     fn identify(&self, request: &Request<'_>) -> Result<(Who, Option<Vec<Scope>>), Denial> {
-        let Some(accounts) = self.accounts() else {
+        if self.is_open() {
             return Ok((Who::Local, None));
-        };
+        }
         match Credentials::of(request) {
             Credentials::None => Ok((Who::Anonymous, None)),
-            Credentials::Basic(name, password) => match self.passwords.check(&accounts, &name, &password) {
-                Checked::Right => Ok((Who::Account(name), None)),
-                Checked::Wrong => Err(self.challenge(request, &[], None)),
-                Checked::Busy => Err(Denial::TooManyRequests { seconds: 1 }),
+            Credentials::Basic(name, password) => match self.prove(&name, &password) {
+                Ok(proved) => Ok((Who::Account(proved.account), None)),
+                Err(NotProved::Wrong) => Err(self.challenge(request, &[], None)),
+                Err(NotProved::Busy) => Err(Denial::TooManyRequests { seconds: 1 }),
             },
             Credentials::Bearer(token) => self
-                .bearer(&accounts, token.expose(), Kind::Access)
+                .bearer(token.expose())
                 .ok_or_else(|| self.challenge(request, &[], Some("invalid_token"))),
             Credentials::Malformed => Err(self.challenge(request, &[], None)),
         }
     }
 
-    fn bearer(&self, accounts: &Accounts, token: &str, kind: Kind) -> Option<(Who, Option<Vec<Scope>>)> {
-        let claims = self.key.read(token, kind, unix_now()).ok()?;
-        let who = match claims.account {
-            None => Who::Anonymous,
-            Some((name, stamp)) => {
-                let stored = accounts.get(&name)?;
-                (self.key.stamp(stored.text()) == stamp).then_some(Who::Account(name))?
-            }
-        };
+    /// Who they are that have this name and password.
+    fn prove(&self, name: &str, password: &Secret) -> Result<Proved, NotProved> {
+        if let Some(proved) = self.check_login(name, password.expose()) {
+            return Ok(proved);
+        }
+        let accounts = self.accounts().ok_or(NotProved::Wrong)?;
+        match self.passwords.check(&accounts, name, password) {
+            Checked::Right => {}
+            Checked::Wrong => return Err(NotProved::Wrong),
+            Checked::Busy => return Err(NotProved::Busy),
+        }
+        let stored = accounts.get(name).ok_or(NotProved::Wrong)?;
+        Ok(Proved {
+            account: name.to_owned(),
+            claim: (name.to_owned(), self.key.stamp(stored.text())),
+            until: None,
+        })
+    }
+
+    fn bearer(&self, token: &str) -> Option<(Who, Option<Vec<Scope>>)> {
+        if let Some(proved) = self.check_login_token(token) {
+            return Some((Who::Account(proved.account), None));
+        }
+        let (who, claims) = self.read_token(token, Kind::Access)?;
         let scopes = claims
             .scopes
             .iter()
             .filter_map(|scope| Scope::parse(scope))
             .collect();
         Some((who, Some(scopes)))
+    }
+
+    /// A token of ours, and whose it is as long as they have the secret that they had when they got it.
+    fn read_token(&self, token: &str, kind: Kind) -> Option<(Who, Claims)> {
+        let claims = self.key.read(token, kind, unix_now()).ok()?;
+        let who = match &claims.account {
+            None => Who::Anonymous,
+            Some(claim) => Who::Account(self.account_of(claim)?),
+        };
+        Some((who, claims))
+    }
+
+    /// The account that a token's claim names.
+    fn account_of(&self, (subject, stamp): &(String, String)) -> Option<String> {
+        if let Some(account) = self.account_of_key(subject, stamp) {
+            return Some(account);
+        }
+        let accounts = self.accounts()?;
+        let stored = accounts.get(subject)?;
+        (self.key.stamp(stored.text()) == *stamp).then(|| subject.clone())
     }
 
     fn accounts(&self) -> Option<Arc<Accounts>> {
@@ -231,6 +278,22 @@ impl std::fmt::Debug for Access {
             .field("config", &self.config)
             .finish_non_exhaustive()
     }
+}
+
+/// An account that proved itself.
+struct Proved {
+    account: String,
+    /// How tokens name it, and the stamp of the secret that proved it.
+    claim: (String, String),
+    /// When the proof ends, where it does, in Unix seconds.
+    until: Option<u64>,
+}
+
+/// Why somebody did not prove who they are.
+enum NotProved {
+    Wrong,
+    /// Too many passwords are being checked.
+    Busy,
 }
 
 /// A server without accounts trusts its machine, but not the pages that a browser on it shows: those

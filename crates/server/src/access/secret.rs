@@ -1,9 +1,11 @@
 //! Text that must not reach a log.
 
+use serde::Deserialize;
 use std::fmt;
 
 /// A password or a token: its `Debug` is `***` and it has no `Display`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {

@@ -146,13 +146,15 @@ pub(crate) enum TokenFault {
     Expired,
 }
 
-/// What a token is good for: requests, or getting another token.
+/// What a token is good for: requests, getting another token, or a password for docker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Kind {
     #[serde(rename = "a")]
     Access,
     #[serde(rename = "r")]
     Refresh,
+    #[serde(rename = "l")]
+    Login,
 }
 
 /// What a token says. Times are Unix seconds.
@@ -160,7 +162,8 @@ pub(crate) enum Kind {
 pub(crate) struct Claims {
     #[serde(rename = "k")]
     pub(crate) kind: Kind,
-    /// The account and the stamp of its password; none for an anonymous token.
+    /// The account, or the key that it signs with, and the stamp of its password or secret; none for an anonymous
+    /// token.
     #[serde(rename = "s")]
     pub(crate) account: Option<(String, String)>,
     #[serde(rename = "c")]

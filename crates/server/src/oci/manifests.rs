@@ -3,34 +3,28 @@
 use std::{
     io::Read,
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
 };
 
 use modelkeep_core::{
-    Algorithm, Descriptor, Document, Hasher, RepoName, Tag,
-    content::{Error, Expect, Names, Need, Source, Target as _},
+    Descriptor, RepoName, Tag,
+    content::{Error, Names, Source},
     name::Target,
 };
-use modelkeep_ledger::{self as ledger, DeleteError, Force, Outcome, Publish, TagError};
+use modelkeep_ledger::{self as ledger, DeleteError, Force};
 use modelkeep_store::Repository;
-use serde::Deserialize;
 
 use super::{KEEP, conditions};
 use crate::{
     access::Permission,
-    gate::{Gate, Place},
+    gate::Place,
     http::{Method, ReplyBody, Response, Status},
+    pushed::{self, MOST_BYTES, Push, Pushed, SMALL_BYTES, turn, turn_to_parse},
     registry::Exchange,
-    reply::{Fault, chain},
+    reply::Fault,
 };
 
-/// The largest manifest that is taken (distribution-spec, "Pushing Manifests").
-const MOST_BYTES: u64 = 4 << 20;
-/// A manifest that is larger waits for its turn to be read.
-const SMALL_BYTES: u64 = 128 << 10;
 /// Tags of one push: each is a header field of the answer, of which some clients read a hundred.
 const MOST_TAGS: usize = 64;
-const PATIENCE: Duration = Duration::from_secs(30);
 
 fn unknown(reference: &Target) -> Fault {
     let text = match reference {
@@ -112,51 +106,30 @@ pub(crate) fn push(
     exchange.authorize(&[Permission::push(name.as_str())])?;
     let parameters = tag_parameters(exchange)?;
     let (bytes, _place) = receive(exchange)?;
-    let _turn = match bytes.len() as u64 {
-        0..=SMALL_BYTES => None,
-        _ => Some(turn(&exchange.registry.parsed_manifests)?),
-    };
-    let media_type = media_type(exchange, &bytes)?;
-    // Not kept: it may be twenty times as large as its bytes, and is read again when it is admitted.
-    let subject = Document::parse(&media_type, &bytes)
-        .map_err(|error| Fault::bad("MANIFEST_INVALID", chain(&error)))?
-        .subject()
-        .map(|subject| subject.digest.clone());
-    let algorithm = match reference {
-        Target::Tag(_) => Algorithm::Sha256,
-        Target::Digest(digest) => digest.algorithm(),
-    };
-    let mut hasher = Hasher::new(algorithm);
-    hasher.update(&bytes);
-    let hashed = hasher.finish();
-    if let Target::Digest(digest) = reference
-        && digest != hashed.digest()
-    {
-        let message = format!("the manifest is {}, and was pushed as {digest}", hashed.digest());
-        return Err(Fault::bad("DIGEST_INVALID", message));
-    }
-    let repository = exchange.registry.repository_to_push(name)?;
-    let manifest = Descriptor::new(&media_type, &hashed);
-    if let Some(known) = repository.manifest(&manifest.digest)?
-        && known.media_type != media_type
-    {
-        let message = format!(
-            "the manifest is here as {}, and came as {media_type}",
-            known.media_type
-        );
-        return Err(Fault::bad("MANIFEST_INVALID", message));
-    }
-    if repository.need(&manifest)? != Need::Nothing {
-        let mut sink = repository.begin(Expect::Known(&manifest))?;
-        sink.write(0, &bytes)?;
-        sink.commit(&hashed)?;
-    }
-    let mut tags: Vec<Tag> = match reference {
-        Target::Tag(tag) => vec![tag.clone()],
-        Target::Digest(_) => Vec::new(),
+    let _turn = turn_to_parse(exchange.registry, bytes.len())?;
+    let media_type = content_type(exchange)
+        .or_else(|| pushed::own_media_type(&bytes))
+        .ok_or_else(|| {
+            let message = "neither Content-Type nor the manifest says what it is";
+            Fault::bad("MANIFEST_INVALID", message)
+        })?;
+    let (digest, mut tags) = match reference {
+        Target::Tag(tag) => (None, vec![tag.clone()]),
+        Target::Digest(digest) => (Some(digest), Vec::new()),
     };
     tags.extend(parameters.iter().cloned());
-    set_tags(exchange, &repository, &tags, &manifest)?;
+    let push = Push {
+        media_type: &media_type,
+        bytes: &bytes,
+        digest,
+        tags: &tags,
+    };
+    let author = exchange.author();
+    let read = push.read()?;
+    let repository = exchange.registry.repository_to_push(name)?;
+    let Pushed {
+        manifest, subject, ..
+    } = read.into_repository(&repository, &author)?;
     let digest = &manifest.digest;
     let mut response = Response::new(Status::CREATED)
         .field("Location", format_args!("/v2/{name}/manifests/{digest}"))
@@ -168,37 +141,6 @@ pub(crate) fn push(
         response = response.field("OCI-Tag", tag);
     }
     Ok(response)
-}
-
-fn set_tags(
-    exchange: &Exchange<'_, '_>,
-    repository: &Repository,
-    tags: &[Tag],
-    manifest: &Descriptor,
-) -> Result<(), Fault> {
-    let publish = Publish::of(manifest.clone());
-    match ledger::tag(repository, &exchange.author(), tags, &publish) {
-        Ok(outcomes) => {
-            // Whoever set it first may have died before its entry was on the disk.
-            if outcomes.iter().any(|(_, outcome)| *outcome == Outcome::Unchanged) {
-                repository.sync_history()?;
-            }
-            Ok(())
-        }
-        Err(TagError::Refused(refused)) => {
-            let mut message = TagError::Refused(refused.clone()).to_string();
-            // Only a proposal: whoever follows it is judged again.
-            let history = ledger::read(repository).ok();
-            let next = history
-                .as_ref()
-                .and_then(|history| history.next_free(&refused.first()?.tag));
-            if let Some(next) = next {
-                message.push_str(&format!("; the next free version is {next}"));
-            }
-            Err(Fault::new(Status::CONFLICT, "DENIED", message))
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// The tags among the parameters (`?tag=a&tag=b`), each once.
@@ -218,11 +160,6 @@ fn tag_parameters(exchange: &Exchange<'_, '_>) -> Result<Vec<Tag>, Fault> {
         }
     }
     Ok(tags)
-}
-
-fn turn(gate: &Gate) -> Result<Place<'_>, Fault> {
-    gate.enter(PATIENCE)
-        .ok_or_else(|| Fault::busy("too many large manifests at once, try later"))
 }
 
 /// The body. Small ones are read at once; large ones take turns, so that their memory is bounded, and keep their
@@ -253,26 +190,11 @@ fn receive<'r>(exchange: &mut Exchange<'r, '_>) -> Result<(Vec<u8>, Option<Place
     Ok((bytes, place))
 }
 
-/// What the manifest is: as the request says, without parameters, or else as it says itself.
-fn media_type(exchange: &Exchange<'_, '_>, bytes: &[u8]) -> Result<String, Fault> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Typed {
-        media_type: String,
-    }
-    if let Some(field) = exchange.request.header("content-type") {
-        let named = field.split(';').next().unwrap_or_default().trim();
-        if !named.is_empty() {
-            return Ok(named.to_owned());
-        }
-    }
-    match serde_json::from_slice::<Typed>(bytes) {
-        Ok(typed) => Ok(typed.media_type),
-        Err(_) => Err(Fault::bad(
-            "MANIFEST_INVALID",
-            "neither Content-Type nor the manifest says what it is",
-        )),
-    }
+/// What the request says that the manifest is, without parameters.
+fn content_type(exchange: &Exchange<'_, '_>) -> Option<String> {
+    let field = exchange.request.header("content-type")?;
+    let named = field.split(';').next().unwrap_or_default().trim();
+    (!named.is_empty()).then(|| named.to_owned())
 }
 
 /// `DELETE`: of a tag alone, or of a manifest with all its tags.

@@ -238,7 +238,7 @@ impl Drop for Place<'_> {
 
 impl<'r> Exchange<'r, '_> {
     /// A place among the uploads that are received at once: each has a buffer.
-    fn place(&self) -> Result<Place<'r>, Fault> {
+    pub(crate) fn place(&self) -> Result<Place<'r>, Fault> {
         let registry = self.registry;
         let gate = registry.uploads.enter(PATIENCE);
         let gate = gate.ok_or_else(|| Fault::busy("too many uploads at once, try later"))?;

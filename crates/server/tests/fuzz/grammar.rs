@@ -10,7 +10,7 @@ impl Random {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -18,15 +18,15 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % end.max(1) as u64).unwrap_or(0)
     }
 
-    fn one_in(&mut self, chances: usize) -> bool {
+    pub(crate) fn one_in(&mut self, chances: usize) -> bool {
         self.below(chances) == 0
     }
 
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+    pub(crate) fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
         from[self.below(from.len())]
     }
 }
@@ -49,7 +49,7 @@ pub(crate) fn manifest(config: &str) -> String {
 const METHODS: &[&str] = &[
     "GET", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "get", "BREW", "",
 ];
-const NAMES: &[&str] = &[
+pub(crate) const NAMES: &[&str] = &[
     "a/b",
     "a/b",
     "a/b",
@@ -66,7 +66,7 @@ const NAMES: &[&str] = &[
     "tags/list",
     "..",
 ];
-const TAGS: &[&str] = &[
+pub(crate) const TAGS: &[&str] = &[
     "1.0",
     "1.1",
     "latest",
@@ -79,7 +79,7 @@ const TAGS: &[&str] = &[
     "1.0%00",
     "\u{1f600}",
 ];
-const NUMBERS: &[&str] = &[
+pub(crate) const NUMBERS: &[&str] = &[
     "0",
     "1",
     "-1",
@@ -159,7 +159,7 @@ const VALUES: &[&str] = &[
     "\t",
     "\r",
 ];
-const PIECES: &[&str] = &[
+pub(crate) const PIECES: &[&str] = &[
     "%",
     "%0",
     "%00",
@@ -445,7 +445,7 @@ fn json(random: &mut Random, known: &Known, depth: usize) -> String {
 }
 
 /// Breaks bytes in a few places, or in none.
-fn damage(random: &mut Random, bytes: &mut Vec<u8>) {
+pub(crate) fn damage(random: &mut Random, bytes: &mut Vec<u8>) {
     for _ in 0..[0, 0, 0, 1, 2, 6][random.below(6)] {
         let at = random.below(bytes.len() + 1);
         let length = random.below(16).min(bytes.len() - at);

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "what tests call are tests too")]
 
 mod answers;
+mod calls;
 mod grammar;
 
 use std::{
@@ -33,6 +34,14 @@ const ACCOUNTS: &str = "ada:$2y$04$uCj.VX0Ut.PVQtbSJx2wR.iAgnGsLYvbh6qSPdlU9YgY9
 struct Rehearsed {
     registry: Arc<Registry>,
     log: Arc<Mutex<Vec<String>>>,
+}
+
+/// What an input brought.
+struct Answered {
+    /// Answers.
+    count: usize,
+    /// Those of them that are 200.
+    done: usize,
 }
 
 impl Rehearsed {
@@ -62,7 +71,7 @@ impl Rehearsed {
     }
 
     /// Gives one input to the registry, and fails if the answer is none, or if the registry found a fault of its own.
-    fn try_input(&self, number: u64, input: &[u8]) -> usize {
+    fn try_input(&self, number: u64, input: &[u8]) -> Answered {
         let answer = self.send(input);
         let shown = || {
             let text = String::from_utf8_lossy(input);
@@ -73,7 +82,10 @@ impl Rehearsed {
             assert!(!line.contains(" status=500"), "{line}\n{}", shown());
         }
         match answers::count(&answer) {
-            Ok(count) => count,
+            Ok(count) => Answered {
+                count,
+                done: String::from_utf8_lossy(&answer).matches("HTTP/1.1 200 ").count(),
+            },
             Err(flaw) => panic!("{flaw}\n{}", shown()),
         }
     }
@@ -153,7 +165,7 @@ fn no_request_makes_the_registry_panic_or_find_a_fault_of_its_own() {
     let mut answered = 0;
     for number in inputs() {
         let input = grammar::exchange(&mut Random::new(number), &known);
-        answered += rehearsed.try_input(number, &input);
+        answered += rehearsed.try_input(number, &input).count;
     }
     check_store(&store, &known);
     println!("{} inputs had {answered} answers", inputs().count());
@@ -176,11 +188,44 @@ fn no_credentials_and_no_request_for_a_token_make_the_registry_find_a_fault_of_i
     let mut answered = 0;
     for number in inputs() {
         let input = grammar::token_request(&mut Random::new(number));
-        answered += rehearsed.try_input(number, &input);
+        answered += rehearsed.try_input(number, &input).count;
     }
     println!("{} inputs had {answered} answers", inputs().count());
     assert!(
         answered > inputs().count() / 2,
         "only {answered} answers: the grammar makes nothing that is read"
+    );
+}
+
+#[test]
+fn no_call_of_the_ecr_public_api_makes_the_registry_find_a_fault_of_its_own() {
+    let home = tempfile::tempdir().unwrap();
+    let store = home.path().join("store");
+    let rehearsed = Rehearsed::new(&store, AccessConfig::default());
+    let mut known = prepare(&store, &rehearsed);
+    let (mut answered, mut done) = (0, 0);
+    for number in inputs() {
+        if number % 200 == 0 {
+            // What is deleted on the way is made again, so that there is something to break.
+            known = prepare(&store, &rehearsed);
+        }
+        let input = calls::exchange(&mut Random::new(number), &known);
+        let answer = rehearsed.try_input(number, &input);
+        answered += answer.count;
+        done += answer.done;
+    }
+    let store = Store::open(&store).unwrap();
+    let found = store.scrub(Repair::No).unwrap();
+    assert!(found.problems.is_empty(), "{:?}", found.problems);
+    for name in store.repositories().unwrap() {
+        modelkeep_ledger::read(&store.repository(&name).unwrap().unwrap()).unwrap();
+    }
+    println!(
+        "{} inputs had {answered} answers, {done} of calls that were done",
+        inputs().count()
+    );
+    assert!(
+        answered > inputs().count() / 2 && done > inputs().count() / 10,
+        "only {answered} answers and {done} calls done: the grammar makes nothing that is read"
     );
 }

@@ -4,6 +4,7 @@
 
 mod access;
 mod conformance;
+mod ecr_public;
 mod hostile;
 mod immutability;
 mod operation;

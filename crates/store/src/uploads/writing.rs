@@ -153,6 +153,9 @@ impl Writing {
             return Ok(());
         }
         self.file.sync_data().map_err(self.io())?;
+        let state = &mut self.upload.state;
+        state.least = state.least.into_iter().chain(state.last).min();
+        state.last = Some(self.base + self.filled as u64 - state.offset);
         self.upload.state.offset = self.offset();
         self.upload.state.sha256 = hex(&self.hasher.export());
         let record = records::json(&self.upload.state);

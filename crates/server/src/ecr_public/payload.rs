@@ -1,0 +1,120 @@
+//! The body of a call: hashed as it comes, because the signature covers it, and looked at when somebody is known to
+//! have signed it. What is not small waits on the disk, so that strangers take no memory.
+
+use std::{
+    io::{BufReader, Read, Seek, Write},
+    sync::atomic::Ordering::Relaxed,
+};
+
+use modelkeep_core::{Digest, content};
+use modelkeep_disk::Staged;
+use serde::de::DeserializeOwned;
+
+use super::ApiError;
+use crate::{
+    gate::Place as Turn,
+    oci::uploads::Place,
+    pushed::turn,
+    registry::{Exchange, Registry},
+    reply::Fault,
+};
+
+/// A longer body goes to the disk.
+const SMALL_BYTES: u64 = 64 << 10;
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// The body of a call, whole.
+pub(super) struct Payload<'r> {
+    kept: Kept,
+    pub(super) digest: Digest,
+    /// Counts it among the uploads that are received at once, as long as it is on the disk.
+    _place: Option<Place<'r>>,
+}
+
+enum Kept {
+    Memory(Vec<u8>),
+    Disk(Staged),
+}
+
+impl<'r> Payload<'r> {
+    /// Takes the body, of at most `most` bytes.
+    pub(super) fn receive(exchange: &mut Exchange<'r, '_>, most: u64) -> Result<Self, ApiError> {
+        let registry = exchange.registry;
+        let announced = exchange.request.body.remaining();
+        exchange.request.body.limit(most);
+        let fault = |error| ApiError::from(Fault::body("BODY_INVALID", &error));
+        if announced.is_some_and(|length| length <= SMALL_BYTES) {
+            let bytes = exchange.request.body.read_all(most).map_err(fault)?;
+            registry
+                .metrics
+                .received_bytes
+                .fetch_add(bytes.len() as u64, Relaxed);
+            return Ok(Self {
+                digest: Digest::of(&bytes),
+                kept: Kept::Memory(bytes),
+                _place: None,
+            });
+        }
+        let place = exchange.place()?;
+        registry.check_room(announced.unwrap_or(most).min(most))?;
+        let file = registry.store.scratch()?;
+        let mut hasher = modelkeep_core::Hasher::new(modelkeep_core::Algorithm::Sha256);
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            let read = exchange.request.body.read(&mut buffer).map_err(fault)?;
+            if read == 0 {
+                break;
+            }
+            hasher.update(&buffer[..read]);
+            let written = file.file().write_all(&buffer[..read]);
+            written.map_err(content::Error::io("keep the body of a request"))?;
+            registry.metrics.received_bytes.fetch_add(read as u64, Relaxed);
+        }
+        Ok(Self {
+            digest: hasher.finish().digest().clone(),
+            kept: Kept::Disk(file),
+            _place: Some(place),
+        })
+    }
+
+    /// What it says, in the shape of an operation's input.
+    pub(super) fn parse<T: DeserializeOwned>(
+        &self,
+        registry: &'r Registry,
+    ) -> Result<Parsed<'r, T>, ApiError> {
+        let (input, turn) = match &self.kept {
+            Kept::Memory(bytes) => (serde_json::from_slice(bytes), None),
+            Kept::Disk(_) => {
+                let turn = turn(&registry.large_calls)?;
+                (serde_json::from_reader(self.reader()?), Some(turn))
+            }
+        };
+        let input = input.map_err(|error| malformed(&error))?;
+        Ok(Parsed { input, _turn: turn })
+    }
+
+    /// Its bytes from the first one on.
+    pub(super) fn reader(&self) -> Result<Box<dyn Read + '_>, ApiError> {
+        Ok(match &self.kept {
+            Kept::Memory(bytes) => Box::new(bytes.as_slice()),
+            Kept::Disk(file) => {
+                let mut file = file.file();
+                let begun = file.rewind();
+                begun.map_err(content::Error::io("read the body of a request again"))?;
+                Box::new(BufReader::with_capacity(BUFFER_BYTES, file))
+            }
+        })
+    }
+}
+
+/// An operation's input, and its turn among those that are large.
+pub(super) struct Parsed<'r, T> {
+    pub(super) input: T,
+    _turn: Option<Turn<'r>>,
+}
+
+/// A body that is not JSON of the operation's shape.
+pub(super) fn malformed(error: &serde_json::Error) -> ApiError {
+    let reason: String = error.to_string().chars().take(200).collect();
+    ApiError::new("SerializationException", reason)
+}

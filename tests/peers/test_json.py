@@ -94,7 +94,13 @@ class Json(PeerTest):
             "export": self.store.json("export", "digits:1.0", "--oci", self.dir / "layout"),
             "config": self.store.json("config"),
         }
+        (self.dir / "modelkeep.toml").write_text('[repository]\nname = "declared"\naliases = ["latest"]\n')
+        documents |= {"preview": self.store.json("preview"), "up": self.store.json("up", "--yes")}
+        self.store.run("push", DIGITS / "model-1.0", "1.0")
         lines = "".join(f"{command} {json.dumps(document)}\n" for command, document in documents.items())
+        for name in ((), ("1.0",)):
+            documents["output", *name] = self.store.json("output", *name)
+            lines += f"output {json.dumps(documents['output', *name])}\n"
         validate = Path(__file__).with_name("validate.py")
         done = subprocess.run([VENV_PYTHON, validate], input=lines, capture_output=True, text=True)
         self.assertEqual((done.returncode, done.stdout.count("valid ")), (0, len(documents)), done.stderr)

@@ -14,6 +14,8 @@ Exit codes:
   3  a registry wants other credentials
   4  refused: the version exists with other content
   5  a check found damage
+  6  changes are pending (preview --expect-no-changes)
+  7  refused by policy (require_enforcement, protect, a repository that holds images)
   130  interrupted
 
 A VERSION is any OCI tag (1.0, v2.3.1-rc.1, candidate). NAME:VERSION and NAME@sha256:... work wherever VERSION does,
@@ -42,6 +44,9 @@ pub(crate) struct Global {
     /// Speak to registries without TLS, as with those on this machine when there is no --ca
     #[arg(long, global = true)]
     pub(crate) plain_http: bool,
+    /// Where the API of AWS is, such as `modelkeep serve`; AWS_ENDPOINT_URL_ECR_PUBLIC and AWS_ENDPOINT_URL_ECR say so too
+    #[arg(long, global = true, value_name = "URL", value_hint = ValueHint::Url)]
+    pub(crate) endpoint_url: Option<String>,
     /// Print nothing but results and errors
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
@@ -51,6 +56,18 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Write a commented modelkeep.toml
     Init(Init),
+    /// Show what `up` would change in the registry, and change nothing
+    Preview(Preview),
+    /// Make the repository what modelkeep.toml declares
+    Up(Up),
+    /// Print where the repository is, and what its versions and aliases are
+    Output(Output),
+    /// Delete the repository that modelkeep.toml declares
+    Destroy(Destroy),
+    /// Take over a repository that somebody else made
+    Adopt(Adopt),
+    /// Print the least IAM policy for a pipeline that declares and publishes
+    Policy,
     /// Pack a model directory and publish it as a version
     Push(Push),
     /// List the versions of a repository, newest first
@@ -87,6 +104,54 @@ pub(crate) struct Init {
     /// Where versions are kept: embedded, ecr-public, ecr, or HOST[/PREFIX]
     #[arg(long, default_value = "embedded")]
     pub(crate) registry: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Preview {
+    /// Fail with exit code 6 when anything would change
+    #[arg(long)]
+    pub(crate) expect_no_changes: bool,
+    /// Exit as `terraform plan` does: 0 nothing would change, 1 failed for whatever reason, 2 something would change
+    #[arg(long, conflicts_with = "expect_no_changes")]
+    pub(crate) detailed_exitcode: bool,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Up {
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Output {
+    /// Print this alone: repository_uri, arn, registry_id, enforcement, or the digest reference of a version or an alias
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Destroy {
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Delete all images with it, as `force_delete = true` in modelkeep.toml does
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Adopt {
+    /// The repository; by default the one that modelkeep.toml declares
+    pub(crate) name: Option<RepoName>,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
 }
 
 const PUSH_USAGE: &str = "\

@@ -1,5 +1,7 @@
 //! Errors at the edge: what kind, which exit code, and what to do next.
 
+mod declared;
+
 use std::{error::Error, io, path::PathBuf, process::ExitCode};
 
 use modelkeep_core::{Digest, InvalidName, RepoName, content};
@@ -16,6 +18,8 @@ pub(crate) enum Exit {
     Authentication = 3,
     Exists = 4,
     Damage = 5,
+    Pending = 6,
+    Policy = 7,
 }
 
 impl From<Exit> for ExitCode {
@@ -114,7 +118,7 @@ fn advice(error: &modelkeep_client::Error) -> (Exit, Option<String>) {
 fn aws_advice(host: &str, error: &modelkeep_client::aws::Error) -> (Exit, Option<String>) {
     use modelkeep_client::aws::Error as Aws;
     let hint = match error {
-        Aws::NoCredentials => format!(
+        Aws::NoCredentials { .. } => format!(
             "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; or `docker login {host}`"
         ),
         Aws::Credentials { .. } | Aws::Expired { .. } => {
@@ -206,6 +210,8 @@ pub(crate) enum SettingsError {
     },
     #[error("the name of the directory {} is not a repository name", directory.display())]
     NoName { directory: PathBuf },
+    #[error("no modelkeep.toml in {} or above it declares a repository", directory.display())]
+    NotDeclared { directory: PathBuf },
     #[error("there is no place for the store: neither --store, MODELKEEP_HOME nor HOME is set")]
     NoHome,
     #[error("{0}")]
@@ -219,6 +225,9 @@ impl From<SettingsError> for Failure {
         let hint = match &error {
             SettingsError::NoName { .. } => {
                 Some("name it: `modelkeep push DIR NAME:VERSION`, or `modelkeep init --name NAME`")
+            }
+            SettingsError::NotDeclared { .. } => {
+                Some("`modelkeep init` writes one, with the block [repository]")
             }
             SettingsError::NoHome => Some("set MODELKEEP_HOME, or name a store with --store PATH"),
             _ => None,
@@ -240,6 +249,8 @@ pub(crate) enum Unknown {
     Version { name: RepoName, version: String },
     #[error("{name} has no manifest {digest}")]
     Manifest { name: RepoName, digest: Digest },
-    #[error("the registry {0} is known by its host only")]
-    Registry(Registry),
+    #[error("repositories cannot be declared in {0}: the OCI API has no words for it")]
+    Declaring(Registry),
+    #[error("{0} knows no IAM policies")]
+    Policy(Registry),
 }

@@ -1,5 +1,7 @@
 //! Where things are kept: the only place that picks the end for a reference.
 
+pub(crate) mod declared;
+
 use std::env;
 
 use modelkeep_client::{Access, Keychain, Registry as Remote};
@@ -92,8 +94,10 @@ pub(crate) fn place(
                 name.map_err(|error| Failure::new(Exit::Usage, error))?,
             ))
         }
-        registry => Err(Failure::new(Exit::Usage, Unknown::Registry(registry.clone()))
-            .hint("name it by its host, as `registry = \"public.ecr.aws/ALIAS\"`, and log in with docker")),
+        Registry::EcrPublic | Registry::Ecr => {
+            let (host, name) = declared::address(settings, name)?;
+            Ok((Some(host), name))
+        }
     }
 }
 

@@ -27,7 +27,7 @@ pub enum ApplyError {
     #[error(transparent)]
     Observe(#[from] Error),
     /// Everything was done, and the repository is still not what it was to be.
-    #[error("every step was made, and the repository {} is not what was planned", left.name)]
+    #[error("every step was made, and the repository {} still differs in {}", left.name, fields(left))]
     NotReached {
         /// What is still to be done.
         left: Box<Plan>,
@@ -35,6 +35,16 @@ pub enum ApplyError {
     /// Everything was done, and the repository is somebody else's.
     #[error(transparent)]
     NotOwned(#[from] NotOwned),
+}
+
+/// The fields that a plan changes.
+fn fields(plan: &Plan) -> String {
+    if plan.goal == Goal::Gone {
+        return "that it exists".to_owned();
+    }
+    let fields = plan.steps.iter().flat_map(|step| &step.fields);
+    let fields: Vec<&str> = fields.map(|field| field.field.as_str()).collect();
+    fields.join(", ")
 }
 
 /// Does what the plan says, after looking that nothing has moved, and looks again. Gives what is there then: nothing

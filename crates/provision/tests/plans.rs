@@ -4,7 +4,7 @@
 
 use modelkeep_core::{
     Mutability, RepoName,
-    repositories::{Change, Deletion, Description, Logo, Observed, Powers, Repositories},
+    repositories::{Change, Deletion, Description, Error, Logo, Observed, Powers, Repositories},
 };
 use modelkeep_provision::{ApplyError, Declaration, Force, LOGO_TAG, Plan, Stays, apply, destroy, plan};
 use modelkeep_testkit::{LogosAre, MemoryRepositories};
@@ -182,4 +182,48 @@ fn a_push_between_preview_and_apply_stops_no_update() {
     let plan = preview(&ecr, &declaration);
     ecr.push_image(&name());
     apply(&ecr, &plan, &mut |_| {}).unwrap();
+}
+
+/// Takes every change and makes none, as a registry that answers too early.
+struct Deaf(MemoryRepositories);
+
+impl Repositories for Deaf {
+    fn powers(&self) -> Powers {
+        self.0.powers()
+    }
+
+    fn observe(&self, name: &RepoName) -> Result<Option<Observed>, Error> {
+        self.0.observe(name)
+    }
+
+    fn apply(&self, _: &RepoName, _: &Change) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_was_not_reached_is_said() {
+    let ecr = Deaf(MemoryRepositories::new(Powers::ecr(), LogosAre::Urls));
+    let mut declaration = Declaration::new(name());
+    up(&ecr.0, &declaration);
+    declaration.mutability = Mutability::Mutable;
+    declaration.policy = Some("{}".to_owned());
+    let error = apply(&ecr, &preview(&ecr.0, &declaration), &mut |_| {}).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "every step was made, and the repository ml-model-repo still differs in image_tag_mutability, policy"
+    );
+    let gone = destroy(
+        &name(),
+        ecr.observe(&name()).unwrap(),
+        &ecr.powers(),
+        false,
+        Force::No,
+    )
+    .unwrap();
+    let error = apply(&ecr, &gone, &mut |_| {}).unwrap_err();
+    assert!(
+        error.to_string().ends_with("still differs in that it exists"),
+        "{error}"
+    );
 }

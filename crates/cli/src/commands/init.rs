@@ -21,7 +21,8 @@ pub(super) fn run(arguments: &Init, global: &Global) -> Result<Answer, Failure> 
         None => Settings::load(global, Path::new("."))?.repository_name()?.clone(),
     };
     let text = format!(
-        r#"# How the model in this directory is versioned. `modelkeep config` prints what is in force.
+        r#"# How the model in this directory is versioned. `modelkeep config` prints what is in force, and `modelkeep preview`
+# what `modelkeep up` would make of it.
 
 [repository]
 # What the repository is called: lower-case letters, digits, and . _ - / between them.
@@ -37,6 +38,12 @@ image_tag_mutability = "IMMUTABLE"
 
 # Names that may move from version to version. They hold no content of their own.
 # aliases = ["production", "staging"]
+
+# What `modelkeep up` declares besides (docs/guide/provision.md).
+# protect = true
+# require_enforcement = "registry"
+# resource_tags = {{ team = "vision" }}
+# catalog = {{ description = "What the gallery shows.", architectures = ["x86-64"] }}
 
 [image]
 # Where the model lies in the image.

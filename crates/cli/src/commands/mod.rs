@@ -2,6 +2,7 @@
 
 mod completions;
 mod config;
+mod declare;
 mod export;
 mod gc;
 mod init;
@@ -29,6 +30,12 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Failure> {
     let here = || Settings::load(global, Path::new("."));
     match &cli.command {
         Command::Init(arguments) => init::run(arguments, global),
+        Command::Preview(arguments) => declare::preview(arguments, &here()?),
+        Command::Up(arguments) => declare::up(arguments, &here()?, global.quiet),
+        Command::Output(arguments) => declare::output(arguments, &here()?),
+        Command::Destroy(arguments) => declare::destroy(arguments, &here()?, global.quiet),
+        Command::Adopt(arguments) => declare::adopt(arguments, &here()?, global.quiet),
+        Command::Policy => declare::policy(&here()?),
         Command::Push(arguments) => push::run(arguments, global),
         Command::Versions(arguments) => versions::run(arguments, &here()?),
         Command::Show(arguments) => show::run(arguments, &here()?),

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use modelkeep_core::{Descriptor, Digest, ImageConfig};
+use modelkeep_core::{Descriptor, Digest, ImageConfig, repositories::Enforcement};
+use modelkeep_provision::Plan;
 use serde::Serialize;
 
 use super::Answer;
@@ -131,6 +132,38 @@ pub(crate) struct Export {
     pub(crate) digest: Digest,
     pub(crate) path: String,
     pub(crate) bytes_written: u64,
+}
+
+/// What was made so, and where it is.
+#[derive(Serialize)]
+pub(crate) struct Up<'a> {
+    pub(crate) repository_uri: &'a str,
+    pub(crate) arn: Option<&'a str>,
+    pub(crate) registry_id: Option<&'a str>,
+    /// What was done.
+    #[serde(flatten)]
+    pub(crate) plan: &'a Plan,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Output {
+    pub(crate) repository: String,
+    pub(crate) registry: String,
+    pub(crate) repository_uri: String,
+    pub(crate) arn: Option<String>,
+    pub(crate) registry_id: Option<String>,
+    pub(crate) enforcement: Enforcement,
+    pub(crate) image_tag_mutability: &'static str,
+    pub(crate) versions: Vec<Pinned>,
+    pub(crate) aliases: Vec<Pinned>,
+}
+
+/// A version or an alias, and the reference that never means anything else.
+#[derive(Serialize)]
+pub(crate) struct Pinned {
+    pub(crate) name: String,
+    pub(crate) digest: Digest,
+    pub(crate) reference: String,
 }
 
 #[derive(Serialize)]

@@ -62,7 +62,9 @@ impl Home {
             .env("HOME", self.directory.path())
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("MODELKEEP_HOME", self.store())
-            .env("MODELKEEP_AUTHOR", "Ada");
+            .env("MODELKEEP_AUTHOR", "Ada")
+            // Nobody's credentials but those of the test.
+            .env("AWS_EC2_METADATA_DISABLED", "true");
         command
     }
 
@@ -88,10 +90,18 @@ impl Home {
     /// Runs what must be refused with `code`, and with `text` in the message.
     #[track_caller]
     pub(crate) fn refused(&self, arguments: &[&str], code: i32, text: &str) -> Run {
+        let run = self.refused_after_text(arguments, code, text);
+        assert!(run.stderr.starts_with("error: "), "{arguments:?}: {}", run.stderr);
+        run
+    }
+
+    /// As [`Home::refused`], where something was said on stderr before.
+    #[track_caller]
+    pub(crate) fn refused_after_text(&self, arguments: &[&str], code: i32, text: &str) -> Run {
         let run = self.run(arguments);
         assert_eq!(run.code, code, "{arguments:?}: {}{}", run.stdout, run.stderr);
         assert!(run.stderr.contains(text), "{arguments:?}: {}", run.stderr);
-        assert!(run.stderr.starts_with("error: "), "{arguments:?}: {}", run.stderr);
+        assert!(run.stderr.contains("error: "), "{arguments:?}: {}", run.stderr);
         run
     }
 }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails right there")]
 
 mod bad_input;
+mod declare;
+mod declare_aws;
 mod harness;
 mod main_job;
 mod processes;

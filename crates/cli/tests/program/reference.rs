@@ -4,9 +4,15 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use crate::harness::Home;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 21] = [
     "",
     "init",
+    "preview",
+    "up",
+    "output",
+    "destroy",
+    "adopt",
+    "policy",
     "push",
     "versions",
     "show",

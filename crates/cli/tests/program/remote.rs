@@ -63,6 +63,6 @@ fn a_registry_that_is_not_there_is_said_without_touching_anything() {
         "digits/modelkeep.toml",
         "[repository]\nregistry = \"ecr-public\"\n",
     );
-    home.refused(&["push", "digits", "1.0"], 2, "known by its host only");
+    home.refused(&["push", "digits", "1.0"], 3, "no credentials for ECR Public");
     assert!(!home.store().exists());
 }

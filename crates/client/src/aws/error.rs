@@ -1,5 +1,6 @@
 use std::error::Error as StdError;
 
+use aws_config::imds::client::error::ImdsError;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
 
@@ -7,8 +8,11 @@ use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nothing in the environment, in the profile, or on the machine says who we are.
-    #[error("there are no AWS credentials")]
-    NoCredentials,
+    #[error("there are no AWS credentials{}", .machine.as_deref().map(|said| format!("; {said}")).unwrap_or_default())]
+    NoCredentials {
+        /// What the metadata service of the machine said, if there is one that gives no role.
+        machine: Option<String>,
+    },
     /// Something says who we are, and does not work: a profile that is broken, a session of SSO that has ended.
     #[error("the AWS credentials cannot be used: {reason}")]
     Credentials {
@@ -81,7 +85,7 @@ impl Error {
     pub fn is_authentication(&self) -> bool {
         matches!(
             self,
-            Self::NoCredentials
+            Self::NoCredentials { .. }
                 | Self::Credentials { .. }
                 | Self::Expired { .. }
                 | Self::Rejected { .. }
@@ -102,9 +106,13 @@ impl Error {
             return Self::refusal(action, code, meta.message().unwrap_or_default());
         }
         if let Some(missing) = cause::<CredentialsError>(&error) {
-            return match missing {
-                CredentialsError::CredentialsNotLoaded(_) => Self::NoCredentials,
-                broken => Self::Credentials {
+            return match (missing, cause::<ImdsError>(missing)) {
+                (CredentialsError::CredentialsNotLoaded(_), _) => Self::NoCredentials { machine: None },
+                // Machines of others have such a service too, and nothing in it that concerns AWS.
+                (_, Some(machine)) => Self::NoCredentials {
+                    machine: Some(chain(machine)),
+                },
+                (broken, None) => Self::Credentials {
                     reason: chain(broken),
                 },
             };

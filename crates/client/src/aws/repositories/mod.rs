@@ -91,7 +91,7 @@ impl Repositories {
             let session = Session::open(&options, transport(&options)?)?;
             let client = aws_sdk_ecrpublic::Client::new(&session.config);
             let keeps_tags = session.has_endpoint("AWS_ENDPOINT_URL_ECR_PUBLIC")
-                && session.wait(Public::asks_for_mutability(&client))?;
+                && session.wait(Public::enforces_mutability(&client))?;
             Ok((session, Public { client, keeps_tags }))
         };
         let (session, service) = open().map_err(|error| refused(&powers, None, error))?;
@@ -240,13 +240,13 @@ async fn look(api: &impl Api, name: &RepoName, powers: &Powers) -> api::Result<O
         arn: Some(found.arn),
         registry_id: found.registry_id,
         created_at: found.created_at,
-        enforcement: match found.mutability {
-            Some(_) => Enforcement::Registry,
-            None => powers.enforcement,
-        },
+        enforcement: powers.enforcement,
         images: api.images(text).await?,
         description: Description {
-            mutability: found.mutability.unwrap_or(Mutability::Mutable),
+            mutability: match powers.enforcement {
+                Enforcement::Registry => found.mutability.unwrap_or(Mutability::Mutable),
+                Enforcement::Client => Mutability::Mutable,
+            },
             catalog,
             resource_tags,
             policy,

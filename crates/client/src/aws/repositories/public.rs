@@ -1,12 +1,13 @@
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use aws_sdk_ecrpublic::{
     Client,
     config::{
-        ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeDeserializationInterceptorContextRef,
+        ConfigBag, Intercept, RuntimeComponents, http::HttpRequest,
+        interceptors::BeforeDeserializationInterceptorContextRef,
     },
     error::BoxError,
     primitives::Blob,
@@ -29,6 +30,10 @@ use super::{
 /// Most images of a page.
 const PAGE: i32 = 1000;
 
+/// A header of `modelkeep serve`: what it enforces of that which the API of ECR Public does not have.
+const ENFORCES: &str = "modelkeep-enforces";
+const MUTABILITY: &str = "imageTagMutability";
+
 /// ECR Public, or a registry of ours that speaks its API.
 #[derive(Debug)]
 pub(super) struct Public {
@@ -39,21 +44,21 @@ pub(super) struct Public {
 
 impl Public {
     /// Whether the registry says that it keeps tags from moving.
-    pub(super) async fn asks_for_mutability(client: &Client) -> Result<bool> {
-        let body = Body::default();
+    pub(super) async fn enforces_mutability(client: &Client) -> Result<bool> {
+        let seen = Seen::default();
         let request = client.describe_registries().customize();
-        let answer = request.interceptor(body.clone()).send().await;
+        let answer = request.interceptor(seen.clone()).send().await;
         answer.map_err(|error| Error::of("ecr-public:DescribeRegistries", error))?;
-        Ok(body.json()["registries"][0]["imageTagMutability"] == true)
+        Ok(seen.get().enforces.as_deref() == Some(MUTABILITY))
     }
 }
 
 impl Api for Public {
     async fn describe(&self, name: &str) -> Result<Described> {
         let action = "ecr-public:DescribeRepositories";
-        let body = Body::default();
+        let seen = Seen::default();
         let request = self.client.describe_repositories().repository_names(name);
-        let answer = request.customize().interceptor(body.clone()).send().await;
+        let answer = request.customize().interceptor(seen.clone()).send().await;
         let answer = answer.map_err(|error| Error::of(action, error))?;
         let found = answer.repositories().first();
         let found = found.ok_or_else(|| missing(action, "repository"))?;
@@ -68,7 +73,7 @@ impl Api for Public {
                 .clone()
                 .ok_or_else(|| missing(action, "URI"))?,
             created_at: found.created_at.as_ref().and_then(rfc3339),
-            mutability: Kept::read(&body.json()["repositories"][0]),
+            mutability: Kept::read(&seen.json()["repositories"][0]),
         })
     }
 
@@ -136,11 +141,7 @@ impl Api for Public {
                 let body = request.body().bytes().unwrap_or_default();
                 if let Ok(mut input) = serde_json::from_slice::<Map<String, Value>>(body) {
                     input.extend(more.clone());
-                    let body = Value::Object(input).to_string();
-                    request
-                        .headers_mut()
-                        .insert("content-length", body.len().to_string());
-                    *request.body_mut() = SdkBody::from(body);
+                    set_body(request, &input);
                 }
             });
             request.send().await
@@ -152,12 +153,20 @@ impl Api for Public {
             .map_err(|error| Error::of("ecr-public:CreateRepository", error))
     }
 
-    async fn put_mutability(&self, _name: &str, _mutability: &Mutability) -> Result<()> {
-        Err(Error::Refused {
-            action: "ecr-public:PutImageTagMutability".to_owned(),
-            code: "UnsupportedCommandException".to_owned(),
-            message: "the API of ECR Public has no such operation".to_owned(),
-        })
+    async fn put_mutability(&self, name: &str, mutability: &Mutability) -> Result<()> {
+        // AWS's model of ECR Public has no such operation, so another one lends its envelope.
+        let mut input = Kept::write(mutability);
+        input.insert("repositoryName".to_owned(), name.into());
+        let request = self.client.delete_repository_policy().repository_name(name);
+        let request = request.customize().mutate_request(move |request| {
+            let target = "SpencerFrontendService.PutImageTagMutability";
+            request.headers_mut().insert("x-amz-target", target);
+            set_body(request, &input);
+        });
+        let answer = request.send().await;
+        answer
+            .map(|_| ())
+            .map_err(|error| Error::of("ecr-public:PutImageTagMutability", error))
     }
 
     async fn put_catalog(&self, name: &str, catalog: &Catalog) -> Result<()> {
@@ -208,6 +217,15 @@ impl Api for Public {
             .map(|_| ())
             .map_err(|error| Error::of("ecr-public:DeleteRepository", error))
     }
+}
+
+/// Replaces the body of a request that is not signed yet.
+fn set_body(request: &mut HttpRequest, input: &Map<String, Value>) {
+    let body = serde_json::json!(input).to_string();
+    request
+        .headers_mut()
+        .insert("content-length", body.len().to_string());
+    *request.body_mut() = SdkBody::from(body);
 }
 
 /// All of it: what is left out might stay as it was, so what is empty is said to be.
@@ -265,7 +283,7 @@ impl Kept {
 
     fn write(mutability: &Mutability) -> Map<String, Value> {
         let mut members = Map::new();
-        members.insert("imageTagMutability".to_owned(), mutability.as_str().into());
+        members.insert(MUTABILITY.to_owned(), mutability.as_str().into());
         let filters = mutability.filters().iter();
         let filters: Vec<Value> = filters
             .map(|filter| json!({ "filterType": "WILDCARD", "filter": filter.to_string() }))
@@ -279,19 +297,28 @@ impl Kept {
 
 /// An answer as it came, with what AWS's own model of it does not know.
 #[derive(Clone, Debug, Default)]
-struct Body(Arc<Mutex<Vec<u8>>>);
+struct Seen(Arc<Mutex<Answer>>);
 
-impl Body {
+#[derive(Debug, Default)]
+struct Answer {
+    enforces: Option<String>,
+    body: Vec<u8>,
+}
+
+impl Seen {
+    fn get(&self) -> MutexGuard<'_, Answer> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn json(&self) -> Value {
-        let body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // The SDK has read it before, and said what is wrong with it.
-        serde_json::from_slice(&body).unwrap_or_default()
+        serde_json::from_slice(&self.get().body).unwrap_or_default()
     }
 }
 
-impl Intercept for Body {
+impl Intercept for Seen {
     fn name(&self) -> &'static str {
-        "Body"
+        "Seen"
     }
 
     fn read_before_deserialization(
@@ -300,8 +327,11 @@ impl Intercept for Body {
         _components: &RuntimeComponents,
         _config: &mut ConfigBag,
     ) -> std::result::Result<(), BoxError> {
-        let bytes = context.response().body().bytes().unwrap_or_default();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = bytes.to_owned();
+        let response = context.response();
+        *self.get() = Answer {
+            enforces: response.headers().get(ENFORCES).map(str::to_owned),
+            body: response.body().bytes().unwrap_or_default().to_owned(),
+        };
         Ok(())
     }
 }

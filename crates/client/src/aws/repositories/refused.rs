@@ -15,9 +15,14 @@ pub(super) fn refused(powers: &Powers, name: Option<&RepoName>, error: Error) ->
     use repositories::Error as Port;
     let registry = powers.registry.clone();
     match error {
-        Error::NoCredentials => Port::NoCredentials {
+        Error::NoCredentials { machine } => Port::NoCredentials {
             registry,
-            reason: "neither the environment nor a profile nor this machine has any".to_owned(),
+            reason: match machine {
+                None => "neither the environment nor a profile nor this machine has any".to_owned(),
+                Some(said) => {
+                    format!("neither the environment nor a profile has any, and this machine says: {said}")
+                }
+            },
         },
         // A session of single sign-on is over, or a token of the web: signing in again is what helps.
         Error::Credentials { reason } if is_over(&reason) => Port::ExpiredCredentials {

@@ -1,6 +1,6 @@
 //! The places in which AWS credentials lie.
 
-use modelkeep_client::Access;
+use modelkeep_client::{Access, Error, aws};
 use modelkeep_core::content::{Need, Target};
 
 use super::{LATER, PRIVATE, World, authorization, ecr_private, json, open, signed, target};
@@ -21,8 +21,18 @@ fn key(aws: &Server) -> String {
     signed(last.unwrap()).0
 }
 
-fn aws() -> Server {
+fn giver() -> Server {
     Server::start(|asked, _| authorization(asked, "token", LATER))
+}
+
+/// The key of a role, as the token service gives it.
+fn assumed(operation: &str, key: &str) -> String {
+    format!(
+        r#"<{operation}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><{operation}Result><Credentials>
+        <AccessKeyId>{key}</AccessKeyId><SecretAccessKey>hunter2</SecretAccessKey><SessionToken>session</SessionToken>
+        <Expiration>2100-01-01T00:00:00Z</Expiration></Credentials><AssumedRoleUser><Arn>arn:aws:sts::1:x</Arn>
+        <AssumedRoleId>A:x</AssumedRoleId></AssumedRoleUser></{operation}Result></{operation}Response>"#
+    )
 }
 
 const ROLE: &str = r#"{"Code":"Success","Type":"AWS-HMAC","AccessKeyId":"AKIDROLE","SecretAccessKey":"hunter2",
@@ -30,7 +40,7 @@ const ROLE: &str = r#"{"Code":"Success","Type":"AWS-HMAC","AccessKeyId":"AKIDROL
 
 #[test]
 fn a_profile_gives_key_and_endpoint() {
-    let (registry, aws) = (ecr_private(), aws());
+    let (registry, aws) = (ecr_private(), giver());
     let config = format!(
         "[profile ci]\nregion = eu-west-1\nservices = local\n\n[services local]\necr =\n  endpoint_url = http://{}\n",
         aws.host()
@@ -47,7 +57,7 @@ fn a_profile_gives_key_and_endpoint() {
 
 #[test]
 fn the_endpoint_of_a_service_goes_before_that_of_all() {
-    let (registry, aws, nobody) = (ecr_private(), aws(), aws());
+    let (registry, aws, nobody) = (ecr_private(), giver(), giver());
     let world = World::new(&registry, &nobody)
         .with_key()
         .with("AWS_ENDPOINT_URL_ECR", &format!("http://{}", aws.host()));
@@ -58,7 +68,7 @@ fn the_endpoint_of_a_service_goes_before_that_of_all() {
 
 #[test]
 fn a_program_gives_credentials() {
-    let (registry, aws) = (ecr_private(), aws());
+    let (registry, aws) = (ecr_private(), giver());
     let program =
         "#!/bin/sh\necho '{\"Version\":1,\"AccessKeyId\":\"AKIDPROGRAM\",\"SecretAccessKey\":\"hunter2\"}'\n";
     let world = World::new(&registry, &aws).with_file("give", program);
@@ -82,16 +92,8 @@ fn an_identity_of_the_web_becomes_a_role() {
             return authorization(asked, "token", LATER);
         }
         assert!(body.contains("WebIdentityToken=the.oidc.token"), "{body}");
-        answer(
-            200,
-            &[("Content-Type", "text/xml")],
-            r#"<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
-              <AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>AKIDWEB</AccessKeyId>
-              <SecretAccessKey>hunter2</SecretAccessKey><SessionToken>session</SessionToken>
-              <Expiration>2100-01-01T00:00:00Z</Expiration></Credentials>
-              <AssumedRoleUser><Arn>arn:aws:sts::123456789012:assumed-role/ci/x</Arn><AssumedRoleId>A:x</AssumedRoleId>
-              </AssumedRoleUser></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"#,
-        )
+        let xml = assumed("AssumeRoleWithWebIdentity", "AKIDWEB");
+        answer(200, &[("Content-Type", "text/xml")], xml)
     });
     let world = World::new(&registry, &aws).with_file("token", "the.oidc.token");
     let token = world.path("token").display().to_string();
@@ -101,6 +103,25 @@ fn an_identity_of_the_web_becomes_a_role() {
         .with("AWS_WEB_IDENTITY_TOKEN_FILE", &token);
     world.client(writes);
     assert_eq!(key(&aws), "AKIDWEB");
+}
+
+#[test]
+fn a_profile_assumes_a_role() {
+    let registry = ecr_private();
+    let aws = Server::start(|asked, _| {
+        let body = String::from_utf8_lossy(&asked.body);
+        if !body.contains("Action=AssumeRole") {
+            return authorization(asked, "token", LATER);
+        }
+        assert_eq!(signed(asked).0, "AKIDPROFILE");
+        let xml = assumed("AssumeRole", "AKIDASSUMED");
+        answer(200, &[("Content-Type", "text/xml")], xml)
+    });
+    let config = "[default]\nregion = eu-west-1\nrole_arn = arn:aws:iam::123456789012:role/ci\nsource_profile = base\n\n\
+        [profile base]\naws_access_key_id = AKIDPROFILE\naws_secret_access_key = hunter2\n";
+    let world = World::new(&registry, &aws).with_file(".aws/config", config);
+    world.client(writes);
+    assert_eq!(key(&aws), "AKIDASSUMED");
 }
 
 #[test]
@@ -166,4 +187,30 @@ fn a_session_of_single_sign_on_becomes_a_role() {
         );
     world.client(writes);
     assert_eq!(key(&aws), "AKIDSSO");
+}
+
+#[test]
+fn a_machine_that_is_not_of_aws_has_none() {
+    let (registry, machine) = (ecr_private(), Server::start(|_, _| answer(403, &[], "")));
+    let world = World::new(&registry, &machine)
+        .with("AWS_EC2_METADATA_DISABLED", "false")
+        .with(
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+            &format!("http://{}", machine.host()),
+        );
+    world.client(|| {
+        let error = open(PRIVATE, Access::Write).need(&blob(b"x")).unwrap_err();
+        let found = Error::behind(&error);
+        assert!(
+            matches!(
+                found,
+                Some(Error::Aws {
+                    source: aws::Error::NoCredentials { machine: Some(_) },
+                    ..
+                })
+            ),
+            "{found:?}"
+        );
+    });
+    assert_eq!(machine.asked().len(), 1);
 }

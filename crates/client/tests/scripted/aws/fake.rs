@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Map, Value, json};
 
 use super::{json as reply, target};
-use crate::server::{Answer, Asked, Server};
+use crate::server::{self, Answer, Asked, Server};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -71,6 +71,13 @@ fn answer(kind: Kind, kept: &Mutex<BTreeMap<String, Kept>>, asked: &Asked) -> An
         false => Err(("UnknownOperationException", "another service")),
     };
     match done {
+        Ok(body) if kind == Kind::Ours => {
+            let headers = [
+                ("Content-Type", "application/x-amz-json-1.1"),
+                ("Modelkeep-Enforces", "imageTagMutability"),
+            ];
+            server::answer(200, &headers, body.to_string())
+        }
         Ok(body) => reply(200, &body.to_string()),
         Err((code, message)) => reply(400, &json!({ "__type": code, "message": message }).to_string()),
     }
@@ -95,7 +102,7 @@ fn perform(
     if operation == "DescribeRegistries" {
         return Ok(
             json!({ "registries": [{ "registryId": "1", "registryArn": "arn:1", "registryUri": "r", "verified": false,
-            "aliases": [], "imageTagMutability": kind == Kind::Ours }] }),
+            "aliases": [] }] }),
         );
     }
     if operation == "CreateRepository" {
@@ -131,7 +138,7 @@ fn perform(
             put_catalog(found, &input["catalogData"]);
             Ok(json!({ "catalogData": {} }))
         }
-        ("PutImageTagMutability", Kind::Ecr) => {
+        ("PutImageTagMutability", Kind::Ecr | Kind::Ours) => {
             found.mutability = mutability(kind, input);
             Ok(json!({}))
         }

@@ -70,6 +70,29 @@ mod ecr_public {
     modelkeep_testkit::repository_tests!(keeps);
 }
 
+/// What `modelkeep serve` has that ECR Public lacks.
+mod ours {
+    use modelkeep_core::repositories::Repositories as _;
+
+    fn keeps(clause: &dyn Fn(&super::Registry<'_>)) {
+        super::keeps(super::Kind::Ours, clause);
+    }
+
+    modelkeep_testkit::repository_tests!(keeps);
+
+    #[test]
+    fn a_registry_that_enforces_is_known_by_its_answers() {
+        super::world().client(|| {
+            let enforcement = |kind| {
+                let fake = super::Fake::start(kind);
+                super::open(kind, &fake.server).powers().enforcement
+            };
+            assert_eq!(enforcement(super::Kind::Ours), super::Enforcement::Registry);
+            assert_eq!(enforcement(super::Kind::Public), super::Enforcement::Client);
+        });
+    }
+}
+
 fn name() -> RepoName {
     "team/digits".parse().unwrap()
 }
@@ -86,27 +109,6 @@ fn looked(script: impl Fn(&Asked, usize) -> Answer + Send + Sync + 'static) -> E
 
 fn refusal(code: &'static str, message: &'static str) -> impl Fn(&Asked, usize) -> Answer {
     move |_, _| json(400, &format!(r#"{{"__type":"{code}","message":"{message}"}}"#))
-}
-
-#[test]
-fn a_registry_of_ours_is_known_and_keeps_what_ecr_public_does_not() {
-    world().client(|| {
-        let fake = Fake::start(Kind::Ours);
-        let ours = open(Kind::Ours, &fake.server);
-        assert_eq!(ours.powers().enforcement, Enforcement::Registry);
-        let filters = vec!["latest".parse().unwrap(), "dev-*".parse().unwrap()];
-        let declared = Mutability::ImmutableWithExclusion(filters);
-        ours.apply(&name(), &Change::Create(Description::new(declared.clone())))
-            .unwrap();
-        let found = ours.observe(&name()).unwrap().unwrap();
-        assert_eq!(
-            (found.enforcement, found.description.mutability),
-            (Enforcement::Registry, declared)
-        );
-        let change = Change::SetMutability(Mutability::Mutable);
-        let error = ours.apply(&name(), &change).unwrap_err();
-        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
-    });
 }
 
 #[test]

@@ -199,7 +199,10 @@ fn without_any_credentials_a_push_says_so_and_asks_nobody() {
     let (registry, aws) = (ecr_private(), generous());
     let world = World::new(&registry, &aws);
     world.client(|| {
-        assert!(matches!(refusal(), (aws::Error::NoCredentials, _)));
+        assert!(matches!(
+            refusal(),
+            (aws::Error::NoCredentials { machine: None }, _)
+        ));
     });
     assert!(aws.asked().is_empty());
 }

@@ -38,13 +38,7 @@ fn image(repository: &Repository, content: &str) -> Descriptor {
 
 fn push(repository: &Repository, version: &str, content: &str) -> Result<Descriptor, TagError> {
     let manifest = image(repository, content);
-    let publish = Publish {
-        manifest: manifest.clone(),
-        root: None,
-        message: None,
-        metrics: BTreeMap::default(),
-        params: BTreeMap::default(),
-    };
+    let publish = Publish::of(manifest.clone());
     tag(repository, &who(), &[version.parse().unwrap()], &publish)?;
     Ok(manifest)
 }

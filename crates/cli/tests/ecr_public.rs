@@ -76,15 +76,11 @@ fn push(store: &Store, name: &RepoName) {
         subject: None,
         annotations: Default::default(),
     };
-    let publish = Publish {
-        manifest: repository
+    let publish = Publish::of(
+        repository
             .put(media::OCI_MANIFEST, &manifest::to_json(&image))
             .unwrap(),
-        root: None,
-        message: None,
-        metrics: Default::default(),
-        params: Default::default(),
-    };
+    );
     let who = Who {
         time: "2026-11-01T00:00:00Z".to_owned(),
         author: "ada".to_owned(),

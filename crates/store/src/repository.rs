@@ -14,6 +14,7 @@ use crate::{
     records,
     tags::{self, TagLists},
     transaction::Change,
+    uploads::Buffers,
 };
 
 /// One repository of a store: an end that offers and takes blobs, and keeps names and history.
@@ -23,6 +24,7 @@ pub struct Repository {
     pub(crate) keys: RepositoryKeys,
     pub(crate) blobs: Blobs,
     tag_lists: Arc<TagLists>,
+    pub(crate) buffers: Arc<Buffers>,
     name: RepoName,
     record: Record,
 }
@@ -74,6 +76,7 @@ impl Repository {
             keys: store.keys.repository(name),
             blobs: store.blobs.clone(),
             tag_lists: Arc::clone(&store.tag_lists),
+            buffers: Arc::clone(&store.buffers),
             name: name.clone(),
             record,
         }

@@ -14,6 +14,7 @@ use crate::{
     records,
     repository::{Record, Repository},
     tags::TagLists,
+    uploads::Buffers,
 };
 
 /// A directory of repositories and the blobs that they share.
@@ -22,6 +23,7 @@ pub struct Store {
     pub(crate) keys: Keys,
     pub(crate) blobs: Blobs,
     pub(crate) tag_lists: Arc<TagLists>,
+    pub(crate) buffers: Arc<Buffers>,
 }
 
 /// What the file `format` says.
@@ -44,6 +46,7 @@ impl Store {
             Ok(Self {
                 blobs: Blobs::new(keys.clone()),
                 tag_lists: Arc::default(),
+                buffers: Arc::default(),
                 keys,
             })
         } else {

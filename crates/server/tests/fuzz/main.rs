@@ -45,7 +45,6 @@ impl Rehearsed {
             access,
             storage: StorageConfig {
                 headroom_mebibytes: 1,
-                ..StorageConfig::default()
             },
             ..ServeConfig::default()
         };

@@ -27,6 +27,7 @@
 mod blobs;
 mod catalog;
 mod collect;
+mod kept;
 mod keys;
 mod links;
 mod needs;

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     blobs::Blobs,
     catalog,
+    kept::Memory,
     keys::{Keys, VERSION},
     records,
     repository::{Record, Repository},
-    tags::TagLists,
     uploads::Buffers,
 };
 
@@ -22,7 +22,7 @@ use crate::{
 pub struct Store {
     pub(crate) keys: Keys,
     pub(crate) blobs: Blobs,
-    pub(crate) tag_lists: Arc<TagLists>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) buffers: Arc<Buffers>,
 }
 
@@ -45,7 +45,7 @@ impl Store {
         if check_format(&keys)? {
             Ok(Self {
                 blobs: Blobs::new(keys.clone()),
-                tag_lists: Arc::default(),
+                memory: Arc::default(),
                 buffers: Arc::default(),
                 keys,
             })
@@ -133,7 +133,9 @@ impl Store {
     /// # Errors
     /// [`Error::Io`]; [`Error::Malformed`] when its record is.
     pub fn repository(&self, name: &RepoName) -> Result<Option<Repository>> {
-        let record = Record::read(&self.keys.repository(name))?;
+        let keys = self.keys.repository(name);
+        let read = || Ok(Record::read(&keys)?.map(|record| (Arc::new(record), 1)));
+        let record = self.memory.records.get(&keys.record(), read)?;
         Ok(record.map(|record| Repository::new(self, name, record)))
     }
 

@@ -4,7 +4,7 @@ use modelkeep_core::{
     name::Target,
 };
 
-use crate::{Delete, MalformedHistory, NameAfter, Operation, Who, change::Change};
+use crate::{Delete, MalformedHistory, NameAfter, Operation, Recent, Who, change::Change};
 
 /// By what right something is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +45,12 @@ pub enum DeleteError {
 /// changed then. An index is not deleted from under, whatever the force.
 pub fn delete(
     journal: &(impl Journal + ?Sized),
+    recent: Option<Recent<'_>>,
     who: &Who,
     what: &Target,
     force: Force,
 ) -> Result<Vec<Tag>, DeleteError> {
-    let mut change = Change::begin::<DeleteError>(journal)?;
+    let mut change = Change::begin::<DeleteError>(journal, recent)?;
     let tags = match what {
         Target::Tag(tag) => vec![tag.clone()],
         Target::Digest(digest) => {
@@ -84,6 +85,7 @@ pub fn delete(
     if let Target::Digest(digest) = what {
         change.transaction.withdraw(digest)?;
     }
+    change.remember();
     Ok(gone)
 }
 

@@ -13,6 +13,7 @@ mod delete;
 mod entry;
 mod history;
 mod publish;
+mod recent;
 mod rules;
 mod tag;
 
@@ -20,5 +21,6 @@ pub use delete::{DeleteError, Force, delete};
 pub use entry::{Delete, Entry, EntryId, MalformedEntry, NameAfter, Operation, Publish};
 pub use history::{History, MalformedHistory, Publication, next, next_free};
 pub use publish::{Draft, Outcome, PublishError, Standing, Who, publish, read};
+pub use recent::{Histories, Recent};
 pub use rules::{Name, Proposed, Verdict, judge};
 pub use tag::{Refused, TagError, tag};

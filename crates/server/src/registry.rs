@@ -7,7 +7,7 @@ use std::sync::{
 
 use jiff::Timestamp;
 use modelkeep_core::RepoName;
-use modelkeep_ledger as ledger;
+use modelkeep_ledger::{self as ledger, Histories};
 use modelkeep_store::{Repository, Store};
 
 use crate::{
@@ -37,6 +37,7 @@ pub struct Registry {
     pub(crate) config: ServeConfig,
     pub(crate) manifests: Cache,
     pub(crate) listings: Listings,
+    pub(crate) histories: Histories,
     pub(crate) metrics: Metrics,
     pub(crate) large_manifests: Gate,
     pub(crate) parsed_manifests: Gate,
@@ -68,6 +69,7 @@ impl Registry {
             access,
             manifests: Cache::new(MANIFEST_CACHE_BYTES),
             listings: Listings::default(),
+            histories: Histories::default(),
             metrics: Metrics::default(),
             large_manifests: Gate::new(LARGE_MANIFESTS),
             parsed_manifests: Gate::new(PARSED_MANIFESTS),

@@ -52,7 +52,10 @@ pub(crate) fn read(
     exchange.authorize(&[Permission::pull(name.as_str())])?;
     let repository = exchange.registry.repository(name)?;
     let found = match reference {
-        Target::Tag(tag) => repository.resolve(tag)?,
+        Target::Tag(tag) => match repository.resolve(tag)? {
+            None => by_history(exchange, &repository, tag)?,
+            found => found,
+        },
         Target::Digest(digest) => repository.manifest(digest)?,
     };
     let manifest = found.ok_or_else(|| unknown(reference))?;
@@ -74,6 +77,19 @@ pub(crate) fn read(
         return Ok(response.body(ReplyBody::HeadOf(manifest.size)));
     }
     Ok(response.body(body(exchange, &repository, &manifest)?))
+}
+
+/// What a tag that is not there is by the history, whose publisher may have died before it wrote the tag.
+fn by_history(
+    exchange: &Exchange<'_, '_>,
+    repository: &Repository,
+    tag: &Tag,
+) -> Result<Option<Descriptor>, Fault> {
+    if tag.is_reserved() {
+        return Ok(None);
+    }
+    let recent = exchange.registry.histories.of(repository.name());
+    Ok(recent.look_up::<TagError>(repository, tag)?)
 }
 
 fn body(
@@ -183,7 +199,8 @@ fn set_tags(
         metrics: Default::default(),
         params: Default::default(),
     };
-    match ledger::tag(repository, &exchange.author(), tags, &publish) {
+    let recent = exchange.registry.histories.of(repository.name());
+    match ledger::tag(repository, Some(recent), &exchange.author(), tags, &publish) {
         Ok(outcomes) => {
             // Whoever set it first may have died before its entry was on the disk.
             if outcomes.iter().any(|(_, outcome)| *outcome == Outcome::Unchanged) {
@@ -192,12 +209,9 @@ fn set_tags(
             Ok(())
         }
         Err(TagError::Refused(refused)) => {
-            let mut message = TagError::Refused(refused.clone()).to_string();
             // Only a proposal: whoever follows it is judged again.
-            let history = ledger::read(repository).ok();
-            let next = history
-                .as_ref()
-                .and_then(|history| history.next_free(&refused.first()?.tag));
+            let next = refused.first().and_then(|refused| refused.next_free.clone());
+            let mut message = TagError::Refused(refused).to_string();
             if let Some(next) = next {
                 message.push_str(&format!("; the next free version is {next}"));
             }
@@ -289,7 +303,14 @@ pub(crate) fn delete(
 ) -> Result<Response, Fault> {
     exchange.authorize(&[Permission::delete(name.as_str())])?;
     let repository = exchange.registry.repository(name)?;
-    match ledger::delete(&repository, &exchange.author(), reference, Force::No) {
+    let recent = exchange.registry.histories.of(name);
+    match ledger::delete(
+        &repository,
+        Some(recent),
+        &exchange.author(),
+        reference,
+        Force::No,
+    ) {
         Ok(_) => Ok(Response::new(Status::ACCEPTED)),
         Err(DeleteError::NotFound(_)) => Err(unknown(reference)),
         // The repository went meanwhile.

@@ -134,6 +134,7 @@ mod tests {
 
     fn parse(text: &str) -> Result<Place, Failure> {
         let global = Global {
+            endpoint_url: None,
             store: Some("store".into()),
             ca: None,
             plain_http: false,

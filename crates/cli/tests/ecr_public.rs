@@ -85,7 +85,7 @@ fn push(store: &Store, name: &RepoName) {
         time: "2026-11-01T00:00:00Z".to_owned(),
         author: "ada".to_owned(),
     };
-    tag(&repository, &who, &["1.0".parse().unwrap()], &publish).unwrap();
+    tag(&repository, None, &who, &["1.0".parse().unwrap()], &publish).unwrap();
 }
 
 // All but the two clauses that change the policy of tags: the API has no operation for that.

@@ -47,7 +47,13 @@ pub fn promote(
     version: &Tag,
     message: Option<String>,
 ) -> Result<Outcome, AliasError> {
-    point(Change::begin::<AliasError>(journal)?, who, name, version, message)
+    point(
+        Change::begin::<AliasError>(journal, None)?,
+        who,
+        name,
+        version,
+        message,
+    )
 }
 
 /// Points `name` at the version that it pointed at before, and gives that version.
@@ -60,7 +66,7 @@ pub fn rollback(
     name: &Tag,
     message: Option<String>,
 ) -> Result<Tag, AliasError> {
-    let change = Change::begin::<AliasError>(journal)?;
+    let change = Change::begin::<AliasError>(journal, None)?;
     let earlier = || {
         let now = &change.history.alias(name)?.alias.version;
         let moves = change.history.moves().iter().rev();

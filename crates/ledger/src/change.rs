@@ -3,25 +3,43 @@ use modelkeep_core::{
     content::{self, Journal, Transaction},
 };
 
-use crate::{History, MalformedHistory, Name, Operation, Proposed, Standing, Verdict, Who, judge};
+use crate::{History, MalformedHistory, Name, Operation, Proposed, Recent, Standing, Verdict, Who, judge};
 
 /// An exclusive change of a repository, and the history that it goes on from.
 pub(crate) struct Change<'a> {
     pub(crate) transaction: Box<dyn Transaction + 'a>,
     pub(crate) history: History,
+    recent: Option<Recent<'a>>,
 }
 
 impl<'a> Change<'a> {
     /// Begins a change, and finishes the one before it if whoever made that died.
-    pub(crate) fn begin<E>(journal: &'a (impl Journal + ?Sized)) -> Result<Self, E>
+    pub(crate) fn begin<E>(
+        journal: &'a (impl Journal + ?Sized),
+        recent: Option<Recent<'a>>,
+    ) -> Result<Self, E>
     where
         E: From<MalformedHistory> + From<content::Error>,
     {
         let transaction = journal.begin()?;
-        let history = History::verify(&transaction.entries(1)?)?;
-        let mut change = Self { transaction, history };
+        let history = match recent {
+            Some(recent) => recent.take::<E>(&*transaction)?,
+            None => History::verify(&transaction.entries(1)?)?,
+        };
+        let mut change = Self {
+            transaction,
+            history,
+            recent,
+        };
         change.finish_newest()?;
         Ok(change)
+    }
+
+    /// Ends the change. Its history is remembered, and must be what the journal has.
+    pub(crate) fn remember(self) {
+        if let Some(recent) = self.recent {
+            recent.put(self.history);
+        }
     }
 
     /// Makes the tag of the newest entry what the entry says.

@@ -7,7 +7,7 @@ use modelkeep_core::{
     name::Target,
 };
 
-use crate::{Delete, MalformedHistory, NameAfter, Operation, Who, change::Change};
+use crate::{Delete, MalformedHistory, NameAfter, Operation, Recent, Who, change::Change};
 
 /// By what right something is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,11 +48,12 @@ pub enum DeleteError {
 /// changed then. An index is not deleted from under, whatever the force.
 pub fn delete(
     journal: &(impl Journal + ?Sized),
+    recent: Option<Recent<'_>>,
     who: &Who,
     what: &Target,
     force: Force,
 ) -> Result<Vec<Tag>, DeleteError> {
-    let mut change = Change::begin::<DeleteError>(journal)?;
+    let mut change = Change::begin::<DeleteError>(journal, recent)?;
     let tags = match what {
         Target::Tag(tag) => vec![tag.clone()],
         Target::Digest(digest) => {
@@ -83,6 +84,7 @@ pub fn delete(
     if let Target::Digest(digest) = what {
         change.transaction.withdraw(digest)?;
     }
+    change.remember();
     Ok(gone)
 }
 
@@ -98,7 +100,7 @@ pub fn untag(
     expected: Option<&Digest>,
     force: Force,
 ) -> Result<Descriptor, DeleteError> {
-    let mut change = Change::begin::<DeleteError>(journal)?;
+    let mut change = Change::begin::<DeleteError>(journal, None)?;
     let standing = change.standing(tag)?.map(|standing| standing.manifest);
     let manifest = standing
         .filter(|manifest| expected.is_none_or(|expected| *expected == manifest.digest))
@@ -142,7 +144,7 @@ fn name_after(change: &Change<'_>, tag: &Tag, force: Force) -> Result<NameAfter,
 /// # Errors
 /// [`DeleteError::History`], [`DeleteError::Content`].
 pub fn clear(journal: &(impl Journal + ?Sized), who: &Who) -> Result<Vec<Tag>, DeleteError> {
-    let mut change = Change::begin::<DeleteError>(journal)?;
+    let mut change = Change::begin::<DeleteError>(journal, None)?;
     let versions = change.history.newest_first().into_iter();
     let mut tags: BTreeSet<Tag> = versions.map(|publication| publication.version.clone()).collect();
     tags.extend(change.transaction.tags()?);

@@ -121,10 +121,18 @@ impl History {
     /// The first entry that does not.
     pub fn verify(entries: &[Vec<u8>]) -> Result<Self, MalformedHistory> {
         let mut history = Self::default();
-        for bytes in entries {
-            history.add(bytes)?;
-        }
+        history.extend(entries)?;
         Ok(history)
+    }
+
+    /// Adds entries that were read, as [`History::verify`] does.
+    pub(crate) fn extend(&mut self, entries: &[Vec<u8>]) -> Result<(), MalformedHistory> {
+        entries.iter().try_for_each(|bytes| self.add(bytes))
+    }
+
+    /// The newest entry.
+    pub(crate) fn head(&self) -> Option<&EntryId> {
+        self.head.as_ref()
     }
 
     fn add(&mut self, bytes: &[u8]) -> Result<(), MalformedHistory> {

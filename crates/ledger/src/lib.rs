@@ -15,6 +15,7 @@ mod delete;
 mod entry;
 mod history;
 mod publish;
+mod recent;
 mod recorded;
 mod rules;
 pub mod signing;
@@ -28,6 +29,7 @@ pub use entry::{
 };
 pub use history::{History, MalformedHistory, Move, Publication, Yanked, next, next_free};
 pub use publish::{Draft, Outcome, PublishError, Standing, Who, publish, read};
+pub use recent::{Histories, Recent};
 pub use recorded::Recorded;
 pub use rules::{Name, Proposed, Verdict, judge};
 pub use tag::{Refused, TagError, tag};

@@ -135,7 +135,7 @@ pub fn read(journal: &(impl Journal + ?Sized)) -> Result<History, PublishError> 
 /// [`PublishError::Taken`] when the version exists with other content and may not move, [`PublishError::Kept`] when
 /// it did. Nothing has changed then.
 pub fn publish(journal: &(impl Journal + ?Sized), draft: Draft) -> Result<(Outcome, Standing), PublishError> {
-    let mut change = Change::begin::<PublishError>(journal)?;
+    let mut change = Change::begin::<PublishError>(journal, None)?;
     let Draft {
         version,
         time,

@@ -5,7 +5,7 @@ use modelkeep_core::{
     content::{self, Journal},
 };
 
-use crate::{MalformedHistory, Operation, Outcome, Proposed, Publish, Verdict, Who, change::Change};
+use crate::{MalformedHistory, Operation, Outcome, Proposed, Publish, Recent, Verdict, Who, change::Change};
 
 /// A tag that stays what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Refused {
     pub tag: Tag,
     /// The manifest that it names, or that its name is kept for.
     pub stays: Digest,
+    /// A version to propose instead, which nothing ever had.
+    pub next_free: Option<Tag>,
 }
 
 impl fmt::Display for Refused {
@@ -53,11 +55,12 @@ fn list(refused: &[Refused]) -> String {
 /// [`Transaction::admit`](content::Transaction::admit). Nothing has changed then.
 pub fn tag(
     journal: &(impl Journal + ?Sized),
+    recent: Option<Recent<'_>>,
     who: &Who,
     tags: &[Tag],
     publish: &Publish,
 ) -> Result<Vec<(Tag, Outcome)>, TagError> {
-    let mut change = Change::begin::<TagError>(journal)?;
+    let mut change = Change::begin::<TagError>(journal, recent)?;
     let manifest = &publish.manifest;
     let mut outcomes: Vec<(Tag, Outcome)> = Vec::new();
     let mut refused = Vec::new();
@@ -80,11 +83,13 @@ pub fn tag(
                     .or_else(|| change.history.kept(tag).cloned())
                     .expect("what is taken is taken by something")
                     .digest,
+                next_free: change.history.next_free(tag),
                 tag: tag.clone(),
             }),
         }
     }
     if !refused.is_empty() {
+        change.remember();
         return Err(TagError::Refused(refused));
     }
     change.transaction.admit(manifest)?;
@@ -100,5 +105,6 @@ pub fn tag(
             Outcome::Unchanged => {}
         }
     }
+    change.remember();
     Ok(outcomes)
 }

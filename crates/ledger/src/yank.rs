@@ -37,7 +37,7 @@ pub fn yank(
     version: &Tag,
     reason: &str,
 ) -> Result<Outcome, YankError> {
-    let mut change = Change::begin::<YankError>(journal)?;
+    let mut change = Change::begin::<YankError>(journal, None)?;
     let publication = change.history.version(version);
     let manifest = publication
         .ok_or_else(|| YankError::NoVersion(version.clone()))?
@@ -70,7 +70,7 @@ pub fn yank(
 /// # Errors
 /// [`YankError`]; nothing has changed then.
 pub fn restore(journal: &(impl Journal + ?Sized), who: &Who, version: &Tag) -> Result<Outcome, YankError> {
-    let mut change = Change::begin::<YankError>(journal)?;
+    let mut change = Change::begin::<YankError>(journal, None)?;
     let publication = change.history.version(version);
     let manifest = publication
         .ok_or_else(|| YankError::NoVersion(version.clone()))?

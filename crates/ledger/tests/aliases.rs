@@ -39,7 +39,14 @@ fn repository() -> (Memory, [Descriptor; 3]) {
             annotations: Default::default(),
         };
         let manifest = end.put(media::OCI_MANIFEST, &manifest::to_json(&image)).unwrap();
-        tag(&end, &who(), &[name(version)], &Publish::of(manifest.clone())).unwrap();
+        tag(
+            &end,
+            None,
+            &who(),
+            &[name(version)],
+            &Publish::of(manifest.clone()),
+        )
+        .unwrap();
         manifest
     });
     (end, manifests)
@@ -110,6 +117,7 @@ fn a_push_to_the_name_of_an_alias_makes_it_what_was_pushed() {
     point(&end, "1.1").unwrap();
     tag(
         &end,
+        None,
         &who(),
         &[name("production")],
         &Publish::of(manifests[0].clone()),

@@ -9,8 +9,8 @@ use modelkeep_core::{
     name::Target,
 };
 use modelkeep_ledger::{
-    DeleteError, Draft, Entry, Force, Operation, Outcome, Publish, PublishError, TagError, Who, clear,
-    delete, publish, read, tag, untag,
+    DeleteError, Draft, Entry, Force, Histories, History, Operation, Outcome, Publish, PublishError,
+    TagError, Who, clear, delete, publish, read, tag, untag,
 };
 use modelkeep_testkit::Memory;
 
@@ -45,15 +45,15 @@ fn plain(manifest: &Descriptor) -> Publish {
 
 fn push(end: &Memory, tags: &[&str], manifest: &Descriptor) -> Result<Vec<(Tag, Outcome)>, TagError> {
     let tags: Vec<Tag> = tags.iter().map(|tag| name(tag)).collect();
-    tag(end, &who(), &tags, &plain(manifest))
+    tag(end, None, &who(), &tags, &plain(manifest))
 }
 
 fn delete_tag(end: &Memory, tag: &str, force: Force) -> Result<Vec<Tag>, DeleteError> {
-    delete(end, &who(), &Target::Tag(name(tag)), force)
+    delete(end, None, &who(), &Target::Tag(name(tag)), force)
 }
 
 fn delete_digest(end: &Memory, manifest: &Descriptor, force: Force) -> Result<Vec<Tag>, DeleteError> {
-    delete(end, &who(), &Target::Digest(manifest.digest.clone()), force)
+    delete(end, None, &who(), &Target::Digest(manifest.digest.clone()), force)
 }
 
 fn resolved(end: &Memory, tag: &str) -> Option<Digest> {
@@ -128,9 +128,9 @@ fn a_registry_takes_another_manifest_with_the_same_content_for_another() {
         root: root.clone(),
         ..plain(manifest)
     };
-    tag(&end, &who(), &[name("1.0")], &rooted(&one)).unwrap();
+    tag(&end, None, &who(), &[name("1.0")], &rooted(&one)).unwrap();
     assert!(matches!(
-        tag(&end, &who(), &[name("1.0")], &rooted(&two)),
+        tag(&end, None, &who(), &[name("1.0")], &rooted(&two)),
         Err(TagError::Refused(_))
     ));
     assert_eq!(
@@ -380,4 +380,55 @@ fn the_last_tag_of_what_an_index_lists_stays() {
     gone("all").unwrap();
     gone("1.0").unwrap();
     assert!(end.tags().unwrap().is_empty());
+}
+
+#[test]
+fn what_is_remembered_goes_on_with_what_others_added() {
+    let end = Memory::default();
+    let [one, two] = ["one", "two"].map(|mark| image(&end, mark));
+    let (histories, digits) = (Histories::default(), "digits".parse().unwrap());
+    let here = |tags: &[&str], manifest: &Descriptor| {
+        let tags: Vec<Tag> = tags.iter().map(|tag| name(tag)).collect();
+        tag(&end, Some(histories.of(&digits)), &who(), &tags, &plain(manifest))
+    };
+    here(&["1.0"], &one).unwrap();
+    push(&end, &["1.1"], &one).unwrap();
+    let Err(TagError::Refused(refused)) = here(&["1.1"], &two) else {
+        panic!("1.1 is another manifest");
+    };
+    assert_eq!(refused[0].next_free, Some(name("1.2")));
+    here(&["1.2"], &two).unwrap();
+    push(&end, &["1.3"], &two).unwrap();
+    here(&["1.4", "1.5"], &one).unwrap();
+    let history = History::verify(&end.entries(1).unwrap()).unwrap();
+    assert_eq!(history.height(), 6);
+
+    // A repository of the same name that began anew.
+    let end = Memory::default();
+    let one = image(&end, "one");
+    for version in ["1.1", "1.0"] {
+        let recent = Some(histories.of(&digits));
+        tag(&end, recent, &who(), &[name(version)], &plain(&one)).unwrap();
+    }
+    assert_eq!(History::verify(&end.entries(1).unwrap()).unwrap().height(), 2);
+}
+
+#[test]
+fn looking_a_version_up_finishes_its_publication() {
+    let end = Memory::default();
+    let one = image(&end, "one");
+    let (histories, digits) = (Histories::default(), "digits".parse().unwrap());
+    let look_up = |tag: &str| {
+        let found = histories.of(&digits).look_up::<TagError>(&end, &name(tag));
+        found.unwrap().map(|found| found.digest)
+    };
+    assert_eq!(look_up("1.0"), None);
+    push(&end, &["1.0"], &one).unwrap();
+    // As if its publisher had died before it wrote the tag.
+    Journal::begin(&end).unwrap().remove_tag(&name("1.0")).unwrap();
+    assert_eq!(look_up("1.0"), Some(one.digest.clone()));
+    assert_eq!(resolved(&end, "1.0"), Some(one.digest));
+    assert_eq!(look_up("1.1"), None);
+    delete_tag(&end, "1.0", Force::OwnersAct).unwrap();
+    assert_eq!(look_up("1.0"), None);
 }

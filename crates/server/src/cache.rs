@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     mem,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, PoisonError, RwLock, RwLockWriteGuard},
 };
 
 use modelkeep_core::Digest;
@@ -12,7 +12,7 @@ use modelkeep_core::Digest;
 pub(crate) struct Cache {
     /// Of one generation.
     most: usize,
-    generations: Mutex<Generations>,
+    generations: RwLock<Generations>,
 }
 
 #[derive(Default)]
@@ -30,7 +30,7 @@ impl Cache {
     pub(crate) fn new(bytes: usize) -> Self {
         Self {
             most: bytes / 2,
-            generations: Mutex::default(),
+            generations: RwLock::default(),
         }
     }
 
@@ -40,10 +40,13 @@ impl Cache {
     }
 
     pub(crate) fn get(&self, digest: &Digest) -> Option<Arc<[u8]>> {
-        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(bytes) = generations.young.get(digest) {
             return Some(Arc::clone(bytes));
         }
+        generations.old.get(digest)?;
+        drop(generations);
+        let mut generations = self.write();
         let bytes = generations.old.remove(digest)?;
         generations.insert(self.most, digest.clone(), Arc::clone(&bytes));
         Some(bytes)
@@ -52,9 +55,12 @@ impl Cache {
     /// Keeps bytes that have been verified.
     pub(crate) fn insert(&self, digest: &Digest, bytes: &Arc<[u8]>) {
         if self.takes(bytes.len() as u64) {
-            let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-            generations.insert(self.most, digest.clone(), Arc::clone(bytes));
+            self.write().insert(self.most, digest.clone(), Arc::clone(bytes));
         }
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Generations> {
+        self.generations.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -92,7 +98,7 @@ mod tests {
             assert!(cache.get(&wanted).is_some(), "{n}");
         }
         assert!(cache.get(&other).is_none());
-        let generations = cache.generations.lock().unwrap();
+        let generations = cache.generations.read().unwrap();
         let kept: usize = [&generations.young, &generations.old]
             .iter()
             .flat_map(|generation| generation.values())

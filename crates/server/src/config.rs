@@ -119,15 +119,12 @@ fn hours(count: u32) -> Duration {
 pub struct StorageConfig {
     /// Mebibytes of the disk that uploads leave free, so that tags and history can still be written.
     pub headroom_mebibytes: u32,
-    /// Uploads that are received at once, each with a buffer of 1 MiB; others wait.
-    pub uploads_at_once: u32,
 }
 
 impl Default for StorageConfig {
     fn default() -> Self {
         Self {
             headroom_mebibytes: 256,
-            uploads_at_once: 32,
         }
     }
 }

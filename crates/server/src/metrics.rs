@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt::Write,
     sync::{
-        Mutex, PoisonError,
+        PoisonError, RwLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -14,7 +14,7 @@ use std::{
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     /// Requests by resource, method and status.
-    requests: Mutex<BTreeMap<(&'static str, &'static str, u16), u64>>,
+    requests: RwLock<BTreeMap<(&'static str, &'static str, u16), AtomicU64>>,
     busy_microseconds: AtomicU64,
     sent_bytes: AtomicU64,
     pub(crate) received_bytes: AtomicU64,
@@ -36,9 +36,15 @@ impl Metrics {
         sent_bytes: u64,
         took: Duration,
     ) {
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        *requests.entry((resource, method, status)).or_default() += 1;
-        drop(requests);
+        let what = (resource, method, status);
+        let requests = self.requests.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = requests.get(&what) {
+            count.fetch_add(1, Relaxed);
+        } else {
+            drop(requests);
+            let mut requests = self.requests.write().unwrap_or_else(PoisonError::into_inner);
+            *requests.entry(what).or_default().get_mut() += 1;
+        }
         let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.busy_microseconds.fetch_add(microseconds, Relaxed);
         self.sent_bytes.fetch_add(sent_bytes, Relaxed);
@@ -53,11 +59,12 @@ impl Metrics {
             "counter",
             "Requests that were answered",
         );
-        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let requests = self.requests.read().unwrap_or_else(PoisonError::into_inner);
         for ((resource, method, status), count) in &*requests {
             let _ = writeln!(
                 text,
-                "modelkeep_requests_total{{resource=\"{resource}\",method=\"{method}\",status=\"{status}\"}} {count}"
+                "modelkeep_requests_total{{resource=\"{resource}\",method=\"{method}\",status=\"{status}\"}} {}",
+                count.load(Relaxed)
             );
         }
         drop(requests);

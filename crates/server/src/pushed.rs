@@ -6,7 +6,7 @@ use modelkeep_core::{
     Algorithm, Descriptor, Digest, Document, Hashed, Hasher, MalformedManifest, Tag,
     content::{self, Expect, Need, Target as _},
 };
-use modelkeep_ledger::{self as ledger, Outcome, Publish, Refused, TagError, Who};
+use modelkeep_ledger::{self as ledger, Histories, Outcome, Publish, Refused, TagError, Who};
 use modelkeep_store::Repository;
 use serde::Deserialize;
 
@@ -69,11 +69,8 @@ pub(crate) enum Refusal {
     Type { is: String, said: String },
     /// It needs something that the repository does not have.
     Needs { what: String, kind: Kind },
-    /// Tags stay what they are; a version that is free.
-    Tags {
-        refused: Vec<Refused>,
-        next_free: Option<Tag>,
-    },
+    /// Tags stay what they are.
+    Tags(Vec<Refused>),
     /// Whatever else.
     Fault(Fault),
 }
@@ -114,7 +111,12 @@ impl<'a> Push<'a> {
 
 impl Read<'_> {
     /// Stores it, and gives it its tags, all of them or none.
-    pub(crate) fn into_repository(self, repository: &Repository, author: &Who) -> Result<Pushed, Refusal> {
+    pub(crate) fn into_repository(
+        self,
+        repository: &Repository,
+        histories: &Histories,
+        author: &Who,
+    ) -> Result<Pushed, Refusal> {
         let Push {
             media_type,
             bytes,
@@ -138,7 +140,7 @@ impl Read<'_> {
             sink.commit(&self.hashed)?;
         }
         Ok(Pushed {
-            tags: set_tags(repository, author, tags, &manifest, self.kind)?,
+            tags: set_tags(repository, histories, author, tags, &manifest, self.kind)?,
             manifest,
             subject: self.subject,
             was_here: known.is_some(),
@@ -148,13 +150,15 @@ impl Read<'_> {
 
 fn set_tags(
     repository: &Repository,
+    histories: &Histories,
     author: &Who,
     tags: &[Tag],
     manifest: &Descriptor,
     kind: Kind,
 ) -> Result<Vec<(Tag, Outcome)>, Refusal> {
     let publish = Publish::of(manifest.clone());
-    match ledger::tag(repository, author, tags, &publish) {
+    let recent = Some(histories.of(repository.name()));
+    match ledger::tag(repository, recent, author, tags, &publish) {
         Ok(outcomes) => {
             // Whoever set it first may have died before its entry was on the disk.
             if outcomes.iter().any(|(_, outcome)| *outcome == Outcome::Unchanged) {
@@ -162,17 +166,7 @@ fn set_tags(
             }
             Ok(outcomes)
         }
-        Err(TagError::Refused(refused)) => {
-            // Only a proposal: whoever follows it is judged again.
-            let history = ledger::read(repository).ok();
-            let first = refused.first().map(|refused| &refused.tag);
-            Err(Refusal::Tags {
-                next_free: history
-                    .zip(first)
-                    .and_then(|(history, tag)| history.next_free(tag)),
-                refused,
-            })
-        }
+        Err(TagError::Refused(refused)) => Err(Refusal::Tags(refused)),
         Err(TagError::Content(content::Error::NotFound { what, .. })) => Err(Refusal::Needs { what, kind }),
         Err(error) => Err(Refusal::Fault(error.into())),
     }

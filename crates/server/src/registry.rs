@@ -7,7 +7,7 @@ use std::sync::{
 
 use jiff::Timestamp;
 use modelkeep_core::RepoName;
-use modelkeep_ledger as ledger;
+use modelkeep_ledger::{self as ledger, Histories};
 use modelkeep_store::{Repository, Store};
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     http::{Answered, Event, Handler, Request, Response, Status},
     log::{Level, Line, Sink},
     metrics::Metrics,
-    oci,
+    oci::{self, tags::Listings},
     reply::{Fault, chain},
     route::{Action, route},
 };
@@ -39,8 +39,9 @@ pub struct Registry {
     pub(crate) access: Access,
     pub(crate) config: ServeConfig,
     pub(crate) manifests: Cache,
+    pub(crate) listings: Listings,
+    pub(crate) histories: Histories,
     pub(crate) metrics: Metrics,
-    pub(crate) uploads: Gate,
     pub(crate) large_manifests: Gate,
     pub(crate) parsed_manifests: Gate,
     pub(crate) large_calls: Gate,
@@ -73,8 +74,9 @@ impl Registry {
             store,
             access,
             manifests: Cache::new(MANIFEST_CACHE_BYTES),
+            listings: Listings::default(),
+            histories: Histories::default(),
             metrics: Metrics::default(),
-            uploads: Gate::new(config.storage.uploads_at_once as usize),
             large_manifests: Gate::new(LARGE_MANIFESTS),
             parsed_manifests: Gate::new(PARSED_MANIFESTS),
             large_calls: Gate::new(LARGE_CALLS),

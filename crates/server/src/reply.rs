@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, error::Error as StdError, io};
 
-use modelkeep_core::{Tag, content};
+use modelkeep_core::content;
 use modelkeep_ledger::{DeleteError, Refused, TagError};
 use modelkeep_store::UploadError;
 
@@ -151,9 +151,11 @@ impl From<NoRoute> for Fault {
 
 impl Fault {
     /// 409: tags that stay, and a version that is free.
-    fn immutable(refused: Vec<Refused>, next_free: Option<&Tag>) -> Self {
+    fn immutable(refused: Vec<Refused>) -> Self {
+        // Only a proposal: whoever follows it is judged again.
+        let next = refused.first().and_then(|refused| refused.next_free.clone());
         let mut message = TagError::Refused(refused).to_string();
-        if let Some(next) = next_free {
+        if let Some(next) = next {
             message.push_str(&format!("; the next free version is {next}"));
         }
         Self::new(Status::CONFLICT, "DENIED", message)
@@ -199,7 +201,7 @@ impl From<UploadError> for Fault {
 impl From<TagError> for Fault {
     fn from(error: TagError) -> Self {
         match error {
-            TagError::Refused(refused) => Self::immutable(refused, None),
+            TagError::Refused(refused) => Self::immutable(refused),
             TagError::Content(error) => error.into(),
             TagError::History(error) => Self::internal(chain(&error)),
         }
@@ -222,7 +224,7 @@ impl From<PushRefusal> for Fault {
                 "MANIFEST_BLOB_UNKNOWN",
                 format!("the manifest needs {what}, which the repository does not have"),
             ),
-            PushRefusal::Tags { refused, next_free } => Self::immutable(refused, next_free.as_ref()),
+            PushRefusal::Tags(refused) => Self::immutable(refused),
             PushRefusal::Fault(fault) => fault,
         }
     }

@@ -81,6 +81,9 @@ impl Server {
         };
         let listener = TcpListener::bind(config.listen).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
+        if address.ip().is_loopback() {
+            do_not_pace(&listener);
+        }
         let shutdown = Shutdown::new().map_err(listen)?;
         let sink = Box::new(move |line: &str| log(line));
         Ok(Self {
@@ -140,3 +143,15 @@ impl Server {
         })
     }
 }
+
+/// Keeps TCP from pacing what it sends over loopback, where there is no queue to spare. Where the system's congestion
+/// control paces (BBR), each piece of a blob would wake its reader and set a timer, for several times the CPU time.
+/// Connections have it from their listener: set later, the pacing stays.
+#[cfg(target_os = "linux")]
+fn do_not_pace(listener: &TcpListener) {
+    // Every kernel has it and lets everybody choose it; where not, things are as they were.
+    let _ = rustix::net::sockopt::set_tcp_congestion(listener, "reno");
+}
+
+#[cfg(not(target_os = "linux"))]
+fn do_not_pace(_: &TcpListener) {}

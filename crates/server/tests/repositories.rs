@@ -39,7 +39,7 @@ fn image(repository: &Repository, content: &str) -> Descriptor {
 fn push(repository: &Repository, version: &str, content: &str) -> Result<Descriptor, TagError> {
     let manifest = image(repository, content);
     let publish = Publish::of(manifest.clone());
-    tag(repository, &who(), &[version.parse().unwrap()], &publish)?;
+    tag(repository, None, &who(), &[version.parse().unwrap()], &publish)?;
     Ok(manifest)
 }
 

@@ -29,6 +29,7 @@ mod blobs;
 mod catalog;
 mod collect;
 mod description;
+mod kept;
 mod keys;
 mod links;
 mod needs;

@@ -71,24 +71,33 @@ fn staged(staging: &Path, bytes: &[u8]) -> std::io::Result<Staged> {
     Ok(staged)
 }
 
-/// The names in `directory`, sorted; none when it is not there. Names with a dot in front, which file managers
-/// leave, are no part of a store.
+/// The names in `directory`, sorted; none when it is not there.
 pub(crate) fn list(directory: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    each(directory, |name| {
+        names.push(name.to_owned());
+        Ok(())
+    })?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Calls `visit` with each name in `directory`, in no order; with none when it is not there. Names with a dot in front,
+/// which file managers leave, are no part of a store.
+pub(crate) fn each(directory: &Path, mut visit: impl FnMut(&str) -> Result<()>) -> Result<()> {
     let io = || Error::io(format!("read {}", directory.display()));
     let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(io())?,
     };
-    let mut names = Vec::new();
     for entry in entries {
         let name = entry.map_err(io())?.file_name();
         let name = name.to_str().ok_or_else(|| foreign(directory.join(&name)))?;
         if !name.starts_with('.') {
-            names.push(name.to_owned());
+            visit(name)?;
         }
     }
-    names.sort_unstable();
-    Ok(names)
+    Ok(())
 }
 
 /// A record that does not say what it should.

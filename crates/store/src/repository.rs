@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Store,
     blobs::{Blobs, Incoming},
+    kept::Memory,
     keys::{self, Keys, RepositoryKeys, VERSION},
-    records,
-    tags::{self, TagLists},
+    records, tags,
     transaction::Change,
+    uploads::Buffers,
 };
 
 /// One repository of a store: an end that offers and takes blobs, and keeps names and history.
@@ -22,9 +23,10 @@ pub struct Repository {
     pub(crate) store: Keys,
     pub(crate) keys: RepositoryKeys,
     pub(crate) blobs: Blobs,
-    tag_lists: Arc<TagLists>,
+    memory: Arc<Memory>,
+    pub(crate) buffers: Arc<Buffers>,
     name: RepoName,
-    record: Record,
+    record: Arc<Record>,
 }
 
 /// What `_repository` says.
@@ -76,12 +78,13 @@ impl Record {
 }
 
 impl Repository {
-    pub(crate) fn new(store: &Store, name: &RepoName, record: Record) -> Self {
+    pub(crate) fn new(store: &Store, name: &RepoName, record: Arc<Record>) -> Self {
         Self {
             store: store.keys.clone(),
             keys: store.keys.repository(name),
             blobs: store.blobs.clone(),
-            tag_lists: Arc::clone(&store.tag_lists),
+            memory: Arc::clone(&store.memory),
+            buffers: Arc::clone(&store.buffers),
             name: name.clone(),
             record,
         }
@@ -138,15 +141,19 @@ impl Repository {
         digests(&self.keys.manifests())
     }
 
-    /// The first `most` tags after `last`, which need not be one, in byte order; from the first one on without. The
-    /// list is kept in memory, for this store and its clones, until its directory changes.
+    /// All tags, in byte order. The list is kept in memory, for this store and its clones, until its directory changes:
+    /// then it is another one.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Malformed`] when something else lies among them.
-    pub fn tags_after(&self, last: Option<&str>, most: usize) -> Result<Vec<Tag>> {
-        let tags = self.tag_lists.get(&self.name, &self.keys)?;
-        let from = last.map_or(0, |last| tags.partition_point(|tag| tag.as_str() <= last));
-        Ok(tags[from..].iter().take(most).cloned().collect())
+    pub fn tag_list(&self) -> Result<Arc<[Tag]>> {
+        let read = || {
+            let tags: Arc<[Tag]> = tags::read(&self.keys)?.into();
+            let weight = tags.len() + 1;
+            Ok(Some((tags, weight)))
+        };
+        let found = self.memory.tag_lists.get(&self.keys.tags(), read)?;
+        Ok(found.unwrap_or_default())
     }
 
     /// Makes sure that the entries that were read are on the disk, so that what rests on them can be reported:
@@ -173,12 +180,13 @@ impl Repository {
 
     /// The height of the newest entry that has a file, whatever is missing before it.
     fn highest_entry(&self) -> Result<Option<u64>> {
+        let directory = self.keys.history();
         let mut highest = None;
-        for name in records::list(&self.keys.history())? {
-            let height =
-                keys::parse_height(&name).ok_or_else(|| records::foreign(self.keys.history().join(&name)))?;
+        records::each(&directory, |name| {
+            let height = keys::parse_height(name).ok_or_else(|| records::foreign(directory.join(name)))?;
             highest = highest.max(Some(height));
-        }
+            Ok(())
+        })?;
         Ok(highest)
     }
 }
@@ -247,7 +255,13 @@ impl Sink for Arriving<'_> {
 
 impl Names for Repository {
     fn resolve(&self, tag: &Tag) -> Result<Option<Descriptor>> {
-        records::read(&self.keys.tag(tag))
+        let path = self.keys.tag(tag);
+        let read = || {
+            let found = records::read::<Descriptor>(&path)?;
+            Ok(found.map(|manifest| (Arc::new(manifest), 1)))
+        };
+        let found = self.memory.tags.get(&path, read)?;
+        Ok(found.map(Arc::unwrap_or_clone))
     }
 
     fn tags(&self) -> Result<Vec<Tag>> {

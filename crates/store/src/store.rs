@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     blobs::Blobs,
     catalog, description,
+    kept::Memory,
     keys::{Keys, RepositoryKeys, VERSION},
     records,
     repository::{Record, Repository},
-    tags::TagLists,
+    uploads::Buffers,
 };
 
 /// A directory of repositories and the blobs that they share.
@@ -22,7 +23,8 @@ use crate::{
 pub struct Store {
     pub(crate) keys: Keys,
     pub(crate) blobs: Blobs,
-    pub(crate) tag_lists: Arc<TagLists>,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) buffers: Arc<Buffers>,
 }
 
 /// What the file `format` says.
@@ -44,7 +46,8 @@ impl Store {
         if check_format(&keys)? {
             Ok(Self {
                 blobs: Blobs::new(keys.clone()),
-                tag_lists: Arc::default(),
+                memory: Arc::default(),
+                buffers: Arc::default(),
                 keys,
             })
         } else {
@@ -141,7 +144,9 @@ impl Store {
     /// # Errors
     /// [`Error::Io`]; [`Error::Malformed`] when its record is.
     pub fn repository(&self, name: &RepoName) -> Result<Option<Repository>> {
-        let record = Record::read(&self.keys.repository(name))?;
+        let keys = self.keys.repository(name);
+        let read = || Ok(Record::read(&keys)?.map(|record| (Arc::new(record), 1)));
+        let record = self.memory.records.get(&keys.record(), read)?;
         Ok(record.map(|record| Repository::new(self, name, record)))
     }
 

@@ -189,7 +189,7 @@ impl Transaction for Change<'_> {
 
 impl Names for Change<'_> {
     fn resolve(&self, tag: &Tag) -> Result<Option<Descriptor>> {
-        self.repository.resolve(tag)
+        records::read(&self.repository.keys.tag(tag))
     }
 
     fn tags(&self) -> Result<Vec<Tag>> {

@@ -3,6 +3,7 @@
 //! An upload is a directory: the bytes, and a record of how many of them count and of the hash up to there. Whoever
 //! writes holds a lock on the bytes; it ends with the process, and the next one goes on from the record.
 
+mod buffers;
 mod writing;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
     time::SystemTime,
 };
 
+pub(crate) use buffers::Buffers;
 use modelkeep_core::{
     Digest, RepoName,
     content::{Error, Result},

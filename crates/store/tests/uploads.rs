@@ -88,6 +88,32 @@ fn a_blob_arrives_in_pieces_of_any_size() {
 }
 
 #[test]
+fn a_blob_is_the_same_however_often_its_bytes_pause() {
+    let (_home, store, repository) = home();
+    let bytes = model((9 << 20) + 4097);
+    let mut writing = repository.begin_upload(BEGUN).unwrap().lock().unwrap();
+    let mut offset = 0;
+    let mut lent = 0;
+    while offset < bytes.len() {
+        let space = writing.space();
+        let taken = space.len().min(PIECE).min(bytes.len() - offset);
+        space[..taken].copy_from_slice(&bytes[offset..offset + taken]);
+        writing.advance(taken).unwrap();
+        offset += taken;
+        lent += usize::from(writing.holds_memory());
+        if offset % 5 == 0 {
+            writing.rest().unwrap();
+            assert!(!writing.holds_memory());
+            assert_eq!(writing.offset(), offset as u64);
+        }
+    }
+    assert!(lent > 0, "bytes that come fast are lent a buffer");
+    let digest = Digest::of(&bytes);
+    writing.finish(&digest).unwrap();
+    assert_eq!(store.check(&digest).unwrap(), bytes.len() as u64);
+}
+
+#[test]
 fn one_writes_at_a_time_and_the_next_goes_on_where_it_ended() {
     let (_home, _store, repository) = home();
     let upload = repository.begin_upload(BEGUN).unwrap();

@@ -1,11 +1,15 @@
 //! `modelkeep serve`
 
+mod log;
+
 use std::{
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use log::Log;
 use modelkeep_server::{self as server, ServeConfig, Server, StartError, TlsConfig, http::Shutdown};
 use modelkeep_store::Store;
 use signal_hook::{
@@ -23,15 +27,19 @@ use crate::{
 pub(super) fn run(arguments: &Serve, settings: &Settings, quiet: bool) -> Result<Answer, Failure> {
     let config = resolve(arguments)?;
     let store = Store::create(&settings.store.value)?;
-    let log = move |line: &str| {
+    let log = Log::start(io::stderr()).map_err(Failure::failed)?;
+    let lines = Arc::clone(&log);
+    let add = move |line: &str| {
         if !quiet {
-            write_line(line);
+            lines.add(line);
         }
     };
-    let server = Server::bind(store, config, log)?;
-    end_on_signal(server.shutdown())?;
+    let server = Server::bind(store, config, add)?;
+    end_on_signal(server.shutdown(), Arc::clone(&log))?;
     announce(&server.url())?;
-    let served = server.run().map_err(Failure::failed)?;
+    let served = server.run();
+    log.flush();
+    let served = served.map_err(Failure::failed)?;
     if served.cut > 0 && !quiet {
         human::line(&format!(
             "ended while {} went on",
@@ -52,21 +60,13 @@ fn announce(url: &str) -> Result<(), Failure> {
     }
 }
 
-/// In one piece, so that lines of other threads do not come between.
-fn write_line(line: &str) {
-    let mut bytes = Vec::with_capacity(line.len() + 1);
-    bytes.extend(line.as_bytes());
-    bytes.push(b'\n');
-    // A log that nobody reads does not stop the server.
-    let _ = io::stderr().write_all(&bytes);
-}
-
 /// The first signal lets requests in flight end, the second does not.
-fn end_on_signal(shutdown: Shutdown) -> Result<(), Failure> {
+fn end_on_signal(shutdown: Shutdown, log: Arc<Log>) -> Result<(), Failure> {
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(Failure::failed)?;
     std::thread::spawn(move || {
         for _ in signals.forever() {
             if shutdown.is_triggered() {
+                log.flush();
                 std::process::exit(130);
             }
             shutdown.trigger();

@@ -74,7 +74,9 @@ fn delete_one(call: &Call<'_, '_, '_>, repository: &Repository, id: &ImageId) ->
         (None, None) => Err(failure("MissingDigestAndTag", "both digest and tag are missing")),
         (Some(digest), None) => {
             let target = Target::Digest(digest.clone());
-            let tags = ledger::delete(repository, &author, &target, Force::OwnersAct).map_err(kept)?;
+            let recent = call.registry().histories.of(repository.name());
+            let tags =
+                ledger::delete(repository, Some(recent), &author, &target, Force::OwnersAct).map_err(kept)?;
             let id = |tag: Option<&Tag>| ImageId {
                 image_digest: Some(digest.to_string()),
                 image_tag: tag.map(Tag::to_string),

@@ -181,9 +181,9 @@ fn find(call: &Call<'_, '_, '_>, repository: &Repository, id: &ImageId) -> Resul
 
 fn tags_by_digest(repository: &Repository) -> Result<BTreeMap<Digest, Vec<Tag>>, ApiError> {
     let mut by_digest: BTreeMap<Digest, Vec<Tag>> = BTreeMap::new();
-    for tag in repository.tags_after(None, usize::MAX)? {
-        if let Some(manifest) = repository.resolve(&tag)? {
-            by_digest.entry(manifest.digest).or_default().push(tag);
+    for tag in repository.tag_list()?.iter() {
+        if let Some(manifest) = repository.resolve(tag)? {
+            by_digest.entry(manifest.digest).or_default().push(tag.clone());
         }
     }
     Ok(by_digest)
@@ -216,16 +216,18 @@ pub(super) fn describe_tags(call: &mut Call<'_, '_, '_>) -> Result<Vec<u8>, ApiE
     call.allow(Permission::pull(name.as_str()))?;
     let page = Page::of(input.max_results, input.next_token.as_deref())?;
     let repository = call.repository(registry, &name)?;
-    let mut tags = repository.tags_after(page.last.as_deref(), page.most + 1)?;
-    let more = tags.len() > page.most;
-    tags.truncate(page.most);
+    let all = repository.tag_list()?;
+    let last = page.last.as_deref();
+    let left = &all[last.map_or(0, |last| all.partition_point(|tag| tag.as_str() <= last))..];
+    let tags = &left[..left.len().min(page.most)];
+    let more = tags.len() < left.len();
     let history = ledger::read(&repository).map_err(|error| Fault::internal(chain(&error)))?;
     let next = tags.last().filter(|_| more).cloned();
     let mut details: BTreeMap<Digest, Detail> = BTreeMap::new();
     let mut tagged = Vec::new();
     for tag in tags {
         // It may have gone meanwhile.
-        let Some(manifest) = repository.resolve(&tag)? else {
+        let Some(manifest) = repository.resolve(tag)? else {
             continue;
         };
         let detail = match details.get(&manifest.digest) {
@@ -234,12 +236,13 @@ pub(super) fn describe_tags(call: &mut Call<'_, '_, '_>) -> Result<Vec<u8>, ApiE
         };
         details.insert(manifest.digest, detail.clone());
         // Names of the protocol have no entry: they are as old as what they name.
-        let created_at = match history.version(&tag) {
-            Some(publication) => Some(epoch_seconds(&publication.time)?),
+        let published = history.version(tag).map(|publication| &publication.time);
+        let created_at = match published.or(history.alias(tag).map(|moved| &moved.time)) {
+            Some(time) => Some(epoch_seconds(time)?),
             None => detail.image_pushed_at,
         };
         tagged.push(Tagged {
-            image_tag: tag,
+            image_tag: tag.clone(),
             created_at,
             image_detail: detail,
         });

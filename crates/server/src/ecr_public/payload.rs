@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::ApiError;
 use crate::{
     gate::Place as Turn,
-    oci::uploads::Place,
+    oci::uploads::Receiving,
     pushed::turn,
     registry::{Exchange, Registry},
     reply::Fault,
@@ -21,14 +21,14 @@ use crate::{
 
 /// A longer body goes to the disk.
 const SMALL_BYTES: u64 = 64 << 10;
-const BUFFER_BYTES: usize = 64 << 10;
+const BUFFER_BYTES: usize = 16 << 10;
 
 /// The body of a call, whole.
 pub(super) struct Payload<'r> {
     kept: Kept,
     pub(super) digest: Digest,
     /// Counts it among the uploads that are received at once, as long as it is on the disk.
-    _place: Option<Place<'r>>,
+    _receiving: Option<Receiving<'r>>,
 }
 
 enum Kept {
@@ -52,10 +52,10 @@ impl<'r> Payload<'r> {
             return Ok(Self {
                 digest: Digest::of(&bytes),
                 kept: Kept::Memory(bytes),
-                _place: None,
+                _receiving: None,
             });
         }
-        let place = exchange.place()?;
+        let receiving = Receiving::new(&registry.metrics.uploads);
         registry.check_room(announced.unwrap_or(most).min(most))?;
         let file = registry.store.scratch()?;
         let mut hasher = modelkeep_core::Hasher::new(modelkeep_core::Algorithm::Sha256);
@@ -73,7 +73,7 @@ impl<'r> Payload<'r> {
         Ok(Self {
             digest: hasher.finish().digest().clone(),
             kept: Kept::Disk(file),
-            _place: Some(place),
+            _receiving: Some(receiving),
         })
     }
 

@@ -69,9 +69,10 @@ pub(super) fn put(call: &mut Call<'_, '_, '_>) -> Result<Vec<u8>, ApiError> {
         tags: tag.as_slice(),
     };
     let author = call.exchange.author();
+    let histories = &call.registry().histories;
     let pushed = push
         .read()
-        .and_then(|read| read.into_repository(&repository, &author))
+        .and_then(|read| read.into_repository(&repository, histories, &author))
         .map_err(|refusal| refused(refusal, call, &name))?;
     let image_digest = pushed.manifest.digest;
     let moved = pushed
@@ -128,12 +129,11 @@ fn refused(refusal: Refusal, call: &Call<'_, '_, '_>, name: &RepoName) -> ApiErr
             );
             ApiError::new(kind, message)
         }
-        Refusal::Tags { refused, next_free } => {
-            let tag = refused
-                .first()
-                .map(|refused| refused.tag.to_string())
-                .unwrap_or_default();
-            let next = next_free
+        Refusal::Tags(refused) => {
+            let first = refused.first();
+            let tag = first.map(|refused| refused.tag.to_string()).unwrap_or_default();
+            let next = first
+                .and_then(|refused| refused.next_free.as_ref())
                 .map(|next| format!("; the next free version is {next}"))
                 .unwrap_or_default();
             let message = format!(

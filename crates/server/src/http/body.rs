@@ -114,6 +114,22 @@ impl<'c> Body<'c> {
         self.room = self.room.min(bytes);
     }
 
+    /// Whether a read would find something, or the end, without waiting for longer than `patience`. It is no use
+    /// before the first read: the client may wait for that.
+    ///
+    /// # Errors
+    /// What the connection failed by.
+    pub fn is_ready(&mut self, patience: Duration) -> io::Result<bool> {
+        let waits = matches!(
+            self.left,
+            Left::Sized(_) | Left::Chunk(_) | Left::ChunkSize { .. }
+        );
+        if waits && self.inbound.buffered().is_empty() {
+            return self.inbound.wire().is_ready(patience);
+        }
+        Ok(true)
+    }
+
     /// Reads until `out` is full or the body has ended.
     ///
     /// # Errors

@@ -101,6 +101,10 @@ impl Write for Memory {
 impl Wire for Memory {
     fn allow_reads(&mut self, _time: Duration) {}
 
+    fn is_ready(&mut self, _patience: Duration) -> io::Result<bool> {
+        Ok(true)
+    }
+
     fn end_writes(&mut self) {}
 
     fn is_secure(&self) -> bool {

@@ -147,6 +147,11 @@ impl Wire for TlsWire {
         self.0.sock.allow_reads(time);
     }
 
+    fn is_ready(&mut self, patience: Duration) -> io::Result<bool> {
+        // It wants nothing when it has deciphered bytes.
+        Ok(!self.0.conn.wants_read() || self.0.sock.is_ready(patience)?)
+    }
+
     fn end_writes(&mut self) {
         self.0.conn.send_close_notify();
         // A peer that is gone need not be told.

@@ -1,6 +1,8 @@
 //! The bytes of one connection: a plain socket here, TLS in `tls`, memory in `rehearsal`.
 
 use super::limits::Limits;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, IoSliceMut, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -12,6 +14,9 @@ use std::time::{Duration, Instant};
 pub(crate) trait Wire: Read + Write {
     /// From now on reads wait `time` in all, however many they are.
     fn allow_reads(&mut self, time: Duration);
+
+    /// Whether something can be read now or within `patience`.
+    fn is_ready(&mut self, patience: Duration) -> io::Result<bool>;
 
     /// Tells the peer that nothing follows.
     fn end_writes(&mut self);
@@ -143,6 +148,17 @@ impl Write for Socket {
 impl Wire for Socket {
     fn allow_reads(&mut self, time: Duration) {
         self.budget = time;
+    }
+
+    fn is_ready(&mut self, patience: Duration) -> io::Result<bool> {
+        let patience = Timespec::try_from(patience).map_err(io::Error::other)?;
+        let mut socket = [PollFd::new(&*self.stream, PollFlags::IN)];
+        match poll(&mut socket, Some(&patience)) {
+            Ok(ready) => Ok(ready > 0),
+            // Interrupted: a read waits on.
+            Err(Errno::INTR) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn end_writes(&mut self) {

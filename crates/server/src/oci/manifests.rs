@@ -10,7 +10,7 @@ use modelkeep_core::{
     content::{Error, Names, Source},
     name::Target,
 };
-use modelkeep_ledger::{self as ledger, DeleteError, Force};
+use modelkeep_ledger::{self as ledger, DeleteError, Force, TagError};
 use modelkeep_store::Repository;
 
 use super::{KEEP, conditions};
@@ -46,7 +46,10 @@ pub(crate) fn read(
     exchange.authorize(&[Permission::pull(name.as_str())])?;
     let repository = exchange.registry.repository(name)?;
     let found = match reference {
-        Target::Tag(tag) => repository.resolve(tag)?,
+        Target::Tag(tag) => match repository.resolve(tag)? {
+            None => by_history(exchange, &repository, tag)?,
+            found => found,
+        },
         Target::Digest(digest) => repository.manifest(digest)?,
     };
     let manifest = found.ok_or_else(|| unknown(reference))?;
@@ -68,6 +71,19 @@ pub(crate) fn read(
         return Ok(response.body(ReplyBody::HeadOf(manifest.size)));
     }
     Ok(response.body(body(exchange, &repository, &manifest)?))
+}
+
+/// What a tag that is not there is by the history, whose publisher may have died before it wrote the tag.
+fn by_history(
+    exchange: &Exchange<'_, '_>,
+    repository: &Repository,
+    tag: &Tag,
+) -> Result<Option<Descriptor>, Fault> {
+    if tag.is_reserved() {
+        return Ok(None);
+    }
+    let recent = exchange.registry.histories.of(repository.name());
+    Ok(recent.look_up::<TagError>(repository, tag)?)
 }
 
 fn body(
@@ -129,7 +145,7 @@ pub(crate) fn push(
     let repository = exchange.registry.repository_to_push(name)?;
     let Pushed {
         manifest, subject, ..
-    } = read.into_repository(&repository, &author)?;
+    } = read.into_repository(&repository, &exchange.registry.histories, &author)?;
     let digest = &manifest.digest;
     let mut response = Response::new(Status::CREATED)
         .field("Location", format_args!("/v2/{name}/manifests/{digest}"))
@@ -205,7 +221,14 @@ pub(crate) fn delete(
 ) -> Result<Response, Fault> {
     exchange.authorize(&[Permission::delete(name.as_str())])?;
     let repository = exchange.registry.repository(name)?;
-    match ledger::delete(&repository, &exchange.author(), reference, Force::No) {
+    let recent = exchange.registry.histories.of(name);
+    match ledger::delete(
+        &repository,
+        Some(recent),
+        &exchange.author(),
+        reference,
+        Force::No,
+    ) {
         Ok(_) => Ok(Response::new(Status::ACCEPTED)),
         Err(DeleteError::NotFound(_)) => Err(unknown(reference)),
         // The repository went meanwhile.

@@ -3,7 +3,11 @@
 //! What has come is saved at the end of each request, so that an upload goes on after a broken connection, in another
 //! process, and after a restart.
 
-use std::{io::Read, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{
+    io::Read,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use modelkeep_core::{Digest, RepoName};
 use modelkeep_store::{Repository, Upload, UploadId, Writing};
@@ -17,8 +21,8 @@ use crate::{
     route::parse_digest,
 };
 
-/// How long an upload waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Memory that is lent to an upload goes back when nothing comes for this time.
+const PATIENCE: Duration = Duration::from_millis(100);
 /// The disk is looked at again after so many bytes whose number nobody announced: much less, for all uploads at once,
 /// than is to stay free.
 const LOOK_AGAIN_BYTES: u64 = 4 << 20;
@@ -83,7 +87,6 @@ fn authorize(
 }
 
 fn take_whole(exchange: &mut Exchange<'_, '_>, upload: &Upload, digest: &Digest) -> Result<(), Fault> {
-    let _place = exchange.place()?;
     let mut writing = upload.lock()?;
     exchange.receive(&mut writing, None)?;
     writing.finish(digest)?;
@@ -162,7 +165,6 @@ pub(crate) fn append(
     id: &UploadId,
 ) -> Result<Response, Fault> {
     let upload = find(exchange, name, id)?;
-    let _place = exchange.place()?;
     let mut writing = exchange.receive_chunk(&upload, name)?;
     writing.save()?;
     Ok(holds(Response::new(Status::ACCEPTED), name, id, writing.offset()))
@@ -177,7 +179,6 @@ pub(crate) fn finish(
     let upload = find(exchange, name, id)?;
     let digest = parameter(exchange, "digest")?;
     let digest = digest.ok_or_else(|| Fault::bad("DIGEST_INVALID", "the parameter digest is missing"))?;
-    let _place = exchange.place()?;
     exchange.receive_chunk(&upload, name)?.finish(&digest)?;
     Ok(created(name, &digest))
 }
@@ -225,30 +226,22 @@ fn range(offset: u64) -> String {
 }
 
 /// Counts an upload among those that are received, as long as it is.
-pub(crate) struct Place<'a> {
-    registry: &'a crate::registry::Registry,
-    _gate: crate::gate::Place<'a>,
+pub(crate) struct Receiving<'a>(&'a AtomicU64);
+
+impl<'a> Receiving<'a> {
+    pub(crate) fn new(uploads: &'a AtomicU64) -> Self {
+        uploads.fetch_add(1, Relaxed);
+        Self(uploads)
+    }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Receiving<'_> {
     fn drop(&mut self) {
-        self.registry.metrics.uploads.fetch_sub(1, Relaxed);
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 
-impl<'r> Exchange<'r, '_> {
-    /// A place among the uploads that are received at once: each has a buffer.
-    pub(crate) fn place(&self) -> Result<Place<'r>, Fault> {
-        let registry = self.registry;
-        let gate = registry.uploads.enter(PATIENCE);
-        let gate = gate.ok_or_else(|| Fault::busy("too many uploads at once, try later"))?;
-        registry.metrics.uploads.fetch_add(1, Relaxed);
-        Ok(Place {
-            registry,
-            _gate: gate,
-        })
-    }
-
+impl Exchange<'_, '_> {
     /// Takes the body as the next chunk, if that is what it says it is. What is not taken whole leaves the upload as it
     /// was, or as far as it was saved.
     fn receive_chunk(&mut self, upload: &Upload, name: &RepoName) -> Result<Writing, Fault> {
@@ -294,6 +287,7 @@ impl<'r> Exchange<'r, '_> {
             Fault::bad("SIZE_INVALID", message)
         };
         let registry = self.registry;
+        let _receiving = Receiving::new(&registry.metrics.uploads);
         let announced = self.request.body.remaining();
         if let (Some(length), Some(announced)) = (length, announced)
             && length != announced
@@ -310,6 +304,9 @@ impl<'r> Exchange<'r, '_> {
         let begin = writing.offset();
         let mut look_again = begin + LOOK_AGAIN_BYTES;
         loop {
+            if writing.holds_memory() && matches!(self.request.body.is_ready(PATIENCE), Ok(false)) {
+                writing.rest()?;
+            }
             match self.request.body.read(writing.space()) {
                 Ok(0) => break,
                 Ok(read) => {

@@ -54,7 +54,6 @@ impl Rehearsed {
             access,
             storage: StorageConfig {
                 headroom_mebibytes: 1,
-                ..StorageConfig::default()
             },
             ..ServeConfig::default()
         };

@@ -100,3 +100,28 @@ fn manifests_of_every_wrong_shape_are_refused_and_leave_nothing() {
         201
     );
 }
+
+#[test]
+fn uploads_that_stall_keep_nobody_else_from_uploading() {
+    const STALLED: usize = 48;
+    let server = Running::start(Running::config());
+    let digest = Digest::of(b"never");
+    let stalled: Vec<_> = (0..STALLED)
+        .map(|_| {
+            let mut stream = server.connect();
+            let head = format!(
+                "POST /v2/a/blobs/uploads/?digest={digest} HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            // Enough to look fast.
+            stream.write_all(&[7; 100_000]).unwrap();
+            stream
+        })
+        .collect();
+    let all = format!("\nmodelkeep_uploads {STALLED}\n");
+    while !server.get("/metrics").text().contains(&all) {}
+    let bytes: Vec<u8> = (0..6_000_000_u32).map(|n| (n % 253) as u8).collect();
+    let path = format!("/v2/a/blobs/uploads/?digest={}", Digest::of(&bytes));
+    assert_eq!(server.send("POST", &path, &[], &bytes).status, 201);
+    drop(stalled);
+}

@@ -1,5 +1,7 @@
 //! Tags that stay, whoever asks.
 
+use std::fs;
+
 use modelkeep_core::Digest;
 use modelkeep_server::{CreateRepositories, ServeConfig};
 
@@ -89,4 +91,19 @@ fn what_is_told_to_make_no_repositories_makes_none() {
     let post = server.send("POST", "/v2/digits/blobs/uploads/", &[], b"");
     post.refused(404, "NAME_UNKNOWN");
     server.get("/v2/digits/tags/list").refused(404, "NAME_UNKNOWN");
+}
+
+#[test]
+fn a_version_whose_publisher_died_before_its_tag_is_there_for_readers() {
+    let server = Running::start(Running::config());
+    let (_, digest) = server.push("a", "1.0", "one");
+    let tag = server.store().root().join("v1/repos/a/_tags/1.0");
+    fs::remove_file(&tag).unwrap();
+    let found = server.get("/v2/a/manifests/1.0");
+    assert_eq!(
+        (found.status, found.field("Docker-Content-Digest")),
+        (200, Some(digest.to_string().as_str()))
+    );
+    assert!(tag.exists(), "it is written on the way");
+    assert_eq!(server.get("/v2/a/manifests/1.1").status, 404);
 }

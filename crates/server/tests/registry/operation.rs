@@ -57,7 +57,6 @@ fn a_disk_without_room_takes_no_uploads_and_goes_on_reading() {
         ServeConfig {
             storage: StorageConfig {
                 headroom_mebibytes: u32::MAX,
-                ..StorageConfig::default()
             },
             ..Running::config()
         },

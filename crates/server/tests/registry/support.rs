@@ -40,7 +40,6 @@ impl Running {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             storage: StorageConfig {
                 headroom_mebibytes: 1,
-                ..StorageConfig::default()
             },
             ..ServeConfig::default()
         }

@@ -2,6 +2,7 @@ use std::{
     fs::File,
     io::{self, ErrorKind},
     os::unix::fs::FileExt,
+    time::{Duration, Instant},
 };
 
 use modelkeep_core::{
@@ -11,26 +12,38 @@ use modelkeep_core::{
 };
 use modelkeep_disk::{Reader, Writer};
 
-use super::{Upload, UploadError, hex, resume};
+use super::{Upload, UploadError, buffers::Lent, hex, resume};
 use crate::records;
 
-const BUFFER: usize = 1 << 20;
+/// What every upload has for itself, so that a thousand slow ones fit into memory. A multiple of [`ALIGNMENT`].
+const OWN: usize = 16 << 10;
+/// Who fills [`OWN`] in this time is fast enough to be lent a buffer.
+const FAST: Duration = Duration::from_millis(10);
+/// Who does not fill what was lent in this time must give it back.
+const SLOW: Duration = Duration::from_secs(1);
+/// Smaller blobs are neither written directly nor is room taken for them before they come.
+const WORTH_IT: u64 = 1 << 20;
 
 /// An upload that this process writes to, and no other.
 ///
-/// Bytes are hashed as they come and go to the disk by the mebibyte, past the page cache. Dropping it gives up what has
-/// come since the last [`Writing::save`], and the lock.
+/// Bytes are hashed as they come. As long as they come fast they go to the disk by the mebibyte, past the page cache,
+/// from a buffer that the uploads of this process share; when they come slowly, or all of those are lent, by 16 KiB.
+/// Dropping it gives up what has come since the last [`Writing::save`], and the lock.
 pub struct Writing {
     upload: Upload,
     /// Locked.
     file: File,
     /// Made when there is a first full buffer: most blobs are smaller.
     writer: Option<Writer>,
-    buffer: Buffer,
+    own: Buffer,
+    /// Used instead of `own`.
+    lent: Option<Lent>,
     /// Where in the file the buffer begins: a multiple of [`ALIGNMENT`].
     base: u64,
     /// How much of the buffer there is.
     filled: usize,
+    /// Since when it is being filled.
+    since: Instant,
     hasher: Sha256,
     /// The disk has refused something: what was hashed is not all there.
     failed: bool,
@@ -56,16 +69,18 @@ impl Writing {
         // What came after the record was never hashed, or its hash died with its process.
         file.set_len(offset).map_err(io())?;
         let filled = (offset % ALIGNMENT as u64) as usize;
-        let mut buffer = Buffer::new(BUFFER);
-        file.read_exact_at(&mut buffer[..filled], offset - filled as u64)
+        let mut own = Buffer::new(OWN);
+        file.read_exact_at(&mut own[..filled], offset - filled as u64)
             .map_err(io())?;
         Ok(Self {
             upload,
             file,
             writer: None,
-            buffer,
+            own,
+            lent: None,
             base: offset - filled as u64,
             filled,
+            since: Instant::now(),
             hasher,
             failed: false,
         })
@@ -90,7 +105,7 @@ impl Writing {
     /// [`ErrorKind::FileTooLarge`] when no file can be so large.
     pub fn expect(&mut self, bytes: u64) -> Result<()> {
         let size = self.offset().saturating_add(bytes);
-        if size <= BUFFER as u64 {
+        if size <= WORTH_IT {
             return Ok(());
         }
         let io = self.io();
@@ -115,7 +130,8 @@ impl Writing {
     /// Room for the next bytes, never none: who can read them into a given place saves a copy. They count when
     /// [`Writing::advance`] is called.
     pub fn space(&mut self) -> &mut [u8] {
-        &mut self.buffer[self.filled..]
+        let filled = self.filled;
+        &mut self.buffer()[filled..]
     }
 
     /// Takes the first `length` bytes of [`Writing::space`].
@@ -123,23 +139,100 @@ impl Writing {
     /// # Errors
     /// As [`Writing::write`].
     pub fn advance(&mut self, length: usize) -> Result<()> {
-        let end = self.filled + length;
-        self.hasher.update(&self.buffer[self.filled..end]);
+        let (begin, end) = (self.filled, self.filled + length);
+        let buffer = match &self.lent {
+            Some(lent) => &lent[..],
+            None => &self.own[..],
+        };
+        self.hasher.update(&buffer[begin..end]);
+        let is_full = end == buffer.len();
         self.filled = end;
-        if end < BUFFER {
-            return Ok(());
+        match (is_full, self.since.elapsed()) {
+            (false, took) if took > SLOW => self.rest(),
+            (false, _) => Ok(()),
+            (true, took) if took < FAST && self.is_lent_another() => Ok(()),
+            (true, _) => self.put(end),
         }
-        let base = self.base;
-        let io = self.io();
+    }
+
+    /// Whether a buffer is lent to this upload, which is to [rest](Writing::rest) when nothing comes for a while.
+    #[must_use]
+    pub fn holds_memory(&self) -> bool {
+        self.lent.is_some()
+    }
+
+    /// Gives back what was lent: bytes come slowly, or not at all. What has come is written, as far as whole blocks
+    /// go, and not made durable.
+    ///
+    /// # Errors
+    /// As [`Writing::write`].
+    pub fn rest(&mut self) -> Result<()> {
+        if self.lent.is_some() {
+            self.put(self.filled - self.filled % ALIGNMENT)?;
+            let lent = self.lent.take().expect("it was there three lines above");
+            self.own[..self.filled].copy_from_slice(&lent[..self.filled]);
+        }
+        Ok(())
+    }
+
+    /// Goes on in a lent buffer, if there is one and this is not one already.
+    fn is_lent_another(&mut self) -> bool {
+        if self.lent.is_none()
+            && let Some(mut lent) = self.upload.repository.buffers.lend()
+        {
+            lent[..self.filled].copy_from_slice(&self.own[..self.filled]);
+            self.lent = Some(lent);
+            self.since = Instant::now();
+            return true;
+        }
+        false
+    }
+
+    fn buffer(&mut self) -> &mut [u8] {
+        match &mut self.lent {
+            Some(lent) => lent,
+            None => &mut self.own,
+        }
+    }
+
+    /// Writes the first `length` bytes of the buffer, a multiple of [`ALIGNMENT`], and takes them out of it.
+    fn put(&mut self, length: usize) -> Result<()> {
+        self.refuse_if_failed()?;
         // Until it is written.
         self.failed = true;
-        self.writer().map(drop).map_err(io)?;
-        let io = self.io();
-        let writer = self.writer.as_mut().expect("it was made a line above");
-        writer.write_at(base, &self.buffer).map_err(io)?;
+        self.write_out(length)?;
         self.failed = false;
-        self.base += BUFFER as u64;
-        self.filled = 0;
+        let filled = self.filled;
+        self.buffer().copy_within(length..filled, 0);
+        self.base += length as u64;
+        self.filled -= length;
+        self.since = Instant::now();
+        Ok(())
+    }
+
+    /// Writes the first `length` bytes of the buffer to their place: directly if that is worth it.
+    fn write_out(&mut self, length: usize) -> Result<()> {
+        let base = self.base;
+        let direct = self.lent.is_some() && base + length as u64 >= WORTH_IT;
+        if direct {
+            let io = self.io();
+            self.writer().map(drop).map_err(io)?;
+        }
+        let bytes = match &self.lent {
+            Some(lent) => &lent[..length],
+            None => &self.own[..length],
+        };
+        let written = match &mut self.writer {
+            Some(writer) if direct => writer.write_at(base, bytes),
+            _ => self.file.write_all_at(bytes, base),
+        };
+        written.map_err(self.io())
+    }
+
+    fn refuse_if_failed(&self) -> Result<()> {
+        if self.failed {
+            return Err(self.io()(io::Error::other("a write before this one failed")));
+        }
         Ok(())
     }
 
@@ -211,27 +304,23 @@ impl Writing {
 
     /// Writes what is in the buffer. It stays there: its last block is not full, and is written again when it is.
     fn flush(&mut self) -> Result<()> {
-        if self.failed {
-            return Err(self.io()(io::Error::other("a write before this one failed")));
-        }
-        let bytes = &self.buffer[..self.filled];
-        let written = match &mut self.writer {
-            Some(writer) => writer.write_at(self.base, bytes),
-            None => self.file.write_all_at(bytes, self.base),
-        };
-        written.map_err(self.io())
+        self.refuse_if_failed()?;
+        self.write_out(self.filled)
     }
 
     /// Reads all that was written. Only sha512 needs it, which hardly any client uses, and which none announces.
-    fn hash_again(&self, algorithm: Algorithm) -> Result<Hashed> {
-        let io = || self.io();
+    fn hash_again(&mut self, algorithm: Algorithm) -> Result<Hashed> {
+        let path = self.upload.place.data();
+        let io = || Error::io(format!("read {}", path.display()));
         let file = self.file.try_clone().map_err(io())?;
-        let mut reader = Reader::new(file, self.offset());
+        // Small reads are left to the page cache, which reads ahead.
+        let direct_bytes = if self.lent.is_some() { self.offset() } else { 0 };
+        let mut reader = Reader::new(file, direct_bytes);
         let mut hasher = Hasher::new(algorithm);
-        let mut buffer = Buffer::new(BUFFER);
+        let buffer = self.buffer();
         let mut offset = 0;
         loop {
-            match reader.read_at(offset, &mut buffer) {
+            match reader.read_at(offset, buffer) {
                 Ok(0) => return Ok(hasher.finish()),
                 Ok(length) => {
                     hasher.update(&buffer[..length]);

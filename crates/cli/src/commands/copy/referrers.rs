@@ -131,7 +131,7 @@ impl Holder for InVersion<'_> {
                     let plain =
                         Descriptor::plain(&manifest.media_type, manifest.digest.clone(), manifest.size);
                     // Admitted without a name.
-                    let admitted = modelkeep_ledger::tag(&**repository, &who, &[], &Publish::of(plain));
+                    let admitted = modelkeep_ledger::tag(&**repository, None, &who, &[], &Publish::of(plain));
                     admitted.map_err(|error| match error {
                         TagError::Content(error) => error.into(),
                         error => Failure::failed(error),

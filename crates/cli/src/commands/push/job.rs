@@ -18,7 +18,10 @@ use modelkeep_package::{
 };
 use modelkeep_store::{Repository, Store};
 
-use super::{Decided, Figures, Job};
+use super::{
+    Decided, Figures, Job,
+    base::{self, OnBase},
+};
 use crate::{
     args::{Push, Step},
     error::{Exit, Failure},
@@ -66,7 +69,13 @@ impl<'a> Job<'a> {
         let endpoint = wiring::for_push(settings, host.as_ref(), &name)?;
         // What the registry would refuse in the end is refused before anything is read.
         let limits = limits(endpoint.as_ref());
-        let plans = layout(&scan.files, &image.path, &limits).map_err(Failure::failed)?;
+        let base = OnBase::find(arguments, settings)?;
+        let plans = layout(
+            &scan.files,
+            &image.path,
+            &base::room_above(base.as_ref(), limits)?,
+        )
+        .map_err(Failure::failed)?;
         let history = match &endpoint {
             Some(endpoint) => endpoint.history()?,
             None => History::default(),
@@ -91,6 +100,7 @@ impl<'a> Job<'a> {
             files: scan.files,
             warnings: scan.warnings,
             plans,
+            base,
             cache: Cache::open(cache_path(settings, directory)),
             endpoint,
             host,
@@ -180,9 +190,11 @@ impl<'a> Job<'a> {
                 .map(|layer| layer.digest.clone())
                 .collect::<Vec<_>>()
         };
-        decided.packed.reused.contains(&false)
+        let is_lost = |layer| !self.is_reused(None, false, &layer);
+        let below = self.base.iter().flat_map(|base| base.image.layers());
+        (decided.packed.reused.contains(&false) || below.into_iter().any(is_lost))
             && read_manifest(endpoint.source(), &standing.manifest)
-                .is_ok_and(|manifest| digests(&manifest.layers) == digests(&decided.packed.layers))
+                .is_ok_and(|manifest| digests(&manifest.layers).ends_with(&digests(&decided.packed.layers)))
     }
 
     /// Reads what must be read to know the content, stores nothing, and judges it.
@@ -192,9 +204,11 @@ impl<'a> Job<'a> {
         let root = contents.root();
         let standing = self.standing.as_ref();
         // The manifest needs git and the clock of the commit; where the content decides, they are not asked.
-        let same_root = standing.is_some_and(|standing| standing.root.as_ref() == Some(&root));
+        let same_files = standing.is_some_and(|standing| {
+            standing.root.as_ref() == Some(&root) && standing.base.as_ref() == self.base_digest()
+        });
         let digest = match standing {
-            Some(standing) if same_root => standing.manifest.digest.clone(),
+            Some(standing) if same_files => standing.manifest.digest.clone(),
             _ => {
                 let (said, _) = self.said(figures)?;
                 self.image(contents, &packed.layers, &said)?.top().digest.clone()
@@ -207,7 +221,7 @@ impl<'a> Job<'a> {
             Proposed {
                 manifest: &digest,
                 root: Some(&root),
-                base: None,
+                base: self.base_digest(),
             },
         );
         if let (Verdict::Same, Some(repository)) = (verdict, self.stored()) {
@@ -248,7 +262,9 @@ impl<'a> Job<'a> {
         self.check_image(&said)?;
         let store = Store::create(&self.settings.store.value)?;
         let (repository, _) = store.create_repository(&self.name, &self.settings.mutability.value, &now())?;
-        let packed = self.pack(Some(&repository), progress)?;
+        let copied = self.copy_base(&repository, progress)?;
+        let mut packed = self.pack(Some(&repository), progress)?;
+        packed.bytes_written += copied.bytes;
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
         let image = self.image(contents, &packed.layers, &said)?;
@@ -270,7 +286,7 @@ impl<'a> Job<'a> {
             publish: Publish {
                 manifest: image.top().clone(),
                 root: Some(root),
-                base: None,
+                base: self.base.as_ref().map(OnBase::said),
                 from: None,
                 message: self.message(),
                 metrics: figures.metrics.clone(),
@@ -307,7 +323,7 @@ impl<'a> Job<'a> {
             bytes_written: packed.bytes_written,
             layers: packed.layers.len() as u64,
             layers_reused: packed.reused.iter().filter(|&&reused| reused).count() as u64,
-            base: None,
+            base: self.base.as_ref().map(|base| base.said().into()),
         }
     }
 }

@@ -64,6 +64,13 @@ pub(crate) enum Command {
     Copy(Copy),
     /// Write a version as an OCI image layout or a docker archive
     Export(Export),
+    /// Sign the files of a directory or of a version
+    Sign(Sign),
+    /// Check the files of a directory or of a version against a signature
+    VerifySignature(VerifySignature),
+    /// Make keys for signatures
+    #[command(subcommand)]
+    Keys(Keys),
     /// Store the user and password of a registry, where docker keeps them
     Login(Login),
     /// Forget the user and password of a registry
@@ -231,6 +238,54 @@ pub(crate) struct ExportTo {
     /// An archive for docker load and podman load
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) docker_archive: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Sign {
+    /// A directory, or VERSION, NAME:VERSION or NAME@DIGEST
+    #[arg(value_name = "DIR|VERSION", value_hint = ValueHint::DirPath)]
+    pub(crate) model: String,
+    /// The private key (PEM), instead of the one in MODELKEEP_SIGNING_KEY
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) key: Option<PathBuf>,
+    /// Where the signature goes
+    #[arg(long, value_name = "FILE", default_value = "model.sig", value_hint = ValueHint::FilePath)]
+    pub(crate) signature: PathBuf,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VerifySignature {
+    /// A directory, or VERSION, NAME:VERSION or NAME@DIGEST
+    #[arg(value_name = "DIR|VERSION", value_hint = ValueHint::DirPath)]
+    pub(crate) model: String,
+    /// The public key (PEM) that must have signed
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) key: PathBuf,
+    /// The signature
+    #[arg(long, value_name = "FILE", default_value = "model.sig", value_hint = ValueHint::FilePath)]
+    pub(crate) signature: PathBuf,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Make a key pair: the private key in FILE, under a passphrase, and the public key in FILE.pub
+    New(NewKey),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct NewKey {
+    /// Where the private key goes; nothing is replaced
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// Leave the private key open to whoever can read the file
+    #[arg(long)]
+    pub(crate) no_passphrase: bool,
+    #[command(flatten)]
+    pub(crate) json: Json,
 }
 
 #[derive(Args, Debug)]

@@ -16,6 +16,7 @@ mod provenance;
 mod publishing;
 mod report;
 mod settings;
+mod signing;
 mod wiring;
 
 use std::{

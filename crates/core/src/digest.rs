@@ -82,6 +82,20 @@ impl Digest {
         &self.hex
     }
 
+    /// The bytes that the digits stand for.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        let value = |digit: u8| match digit {
+            b'0'..=b'9' => digit - b'0',
+            _ => digit - b'a' + 10,
+        };
+        self.hex
+            .as_bytes()
+            .chunks_exact(2)
+            .map(|pair| value(pair[0]) << 4 | value(pair[1]))
+            .collect()
+    }
+
     /// The first twelve digits, as docker shows them; for people, never for machines.
     #[must_use]
     pub fn short(&self) -> &str {
@@ -242,6 +256,13 @@ impl Hasher {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_bytes_of_a_digest_are_what_its_digits_stand_for() {
+        let bytes: Vec<u8> = (0..32).map(|n| n * 8 + 1).collect();
+        let digest = Digest::from_sha256(bytes.clone().try_into().unwrap());
+        assert_eq!(digest.bytes(), bytes);
+    }
 
     #[test]
     fn a_digest_prints_what_it_was_parsed_from() {

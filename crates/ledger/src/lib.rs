@@ -14,6 +14,7 @@ mod entry;
 mod history;
 mod publish;
 mod rules;
+pub mod signing;
 mod tag;
 
 pub use delete::{DeleteError, Force, delete};

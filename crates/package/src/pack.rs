@@ -7,7 +7,7 @@ use std::{
 };
 
 use modelkeep_core::{
-    Digest, Hashed, ModelPath,
+    Buffer, Digest, Hashed, ModelPath,
     content::{self, Sink},
     sha256::{Sha256, update_both},
 };
@@ -19,7 +19,7 @@ use rustix::{
 use crate::{
     layout::LayerPlan,
     scan::{ModelFile, Stamp},
-    stream::Stream,
+    stream::{READ, Stream},
     tar,
 };
 
@@ -101,6 +101,26 @@ pub fn pack_layer(
         hashed: Hashed::from_sha256(layer.hasher),
         files: digests,
     })
+}
+
+/// Reads a file that was scanned, and gives the digest of its bytes. `on_bytes` is told how many came, as they come.
+///
+/// # Errors
+/// [`PackError::Read`]; [`PackError::Changed`] when it is not what was scanned.
+pub fn hash_file(file: &ModelFile, on_bytes: &mut dyn FnMut(u64)) -> Result<Digest, PackError> {
+    let mut opened = Opened::open(file)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = Buffer::new(READ);
+    let mut left = file.stamp.size;
+    while left > 0 {
+        let room = usize::try_from(left).map_or(READ, |left| left.min(READ));
+        let came = opened.read(&mut buffer[..room])?;
+        hasher.update(&buffer[..came]);
+        left -= came as u64;
+        on_bytes(came as u64);
+    }
+    opened.finish()?;
+    Ok(Digest::from_sha256(hasher.finish()))
 }
 
 struct Layer<'a> {

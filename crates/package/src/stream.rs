@@ -3,7 +3,7 @@ use modelkeep_core::Buffer;
 /// Bytes of one write. A multiple of the alignment, so that every write but the last can be direct.
 pub(crate) const BUFFER: usize = 1 << 20;
 /// Most bytes that are read at once: they are hashed next, and should still be in the processor's cache.
-const READ: usize = 256 << 10;
+pub(crate) const READ: usize = 256 << 10;
 
 /// Takes bytes and the offset they belong at.
 type Write<'a, E> = dyn FnMut(u64, &[u8]) -> Result<(), E> + 'a;

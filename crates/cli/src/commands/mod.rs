@@ -6,19 +6,21 @@ mod copy;
 mod export;
 mod gc;
 mod init;
+mod keys;
 mod login;
 mod pull;
 mod push;
 mod scrub;
 mod serve;
 mod show;
+mod sign;
 mod verify;
 mod versions;
 
 use std::path::Path;
 
 use crate::{
-    args::{Cli, Command},
+    args::{Cli, Command, Keys},
     error::Failure,
     report::Answer,
     settings::Settings,
@@ -37,6 +39,9 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Verify(arguments) => verify::run(arguments, &here()?, global.quiet),
         Command::Copy(arguments) => copy::run(arguments, &here()?, global.quiet),
         Command::Export(arguments) => export::run(arguments, &here()?, global.quiet),
+        Command::Sign(arguments) => sign::sign(arguments, &here()?, global.quiet),
+        Command::VerifySignature(arguments) => sign::verify(arguments, &here()?, global.quiet),
+        Command::Keys(Keys::New(arguments)) => keys::new(arguments),
         Command::Login(arguments) => login::login(arguments, global),
         Command::Logout(arguments) => login::logout(arguments),
         Command::Serve(arguments) => serve::run(arguments, &here()?, global.quiet),

@@ -184,3 +184,30 @@ pub(crate) struct Setting {
     pub(crate) value: String,
     pub(crate) origin: String,
 }
+
+#[derive(Serialize)]
+pub(crate) struct Signature {
+    pub(crate) model: String,
+    pub(crate) signature: String,
+    /// SHA-256 of the key's SubjectPublicKeyInfo.
+    pub(crate) key: String,
+    /// The digest of the whole, as OpenSSF Model Signing makes it.
+    pub(crate) model_digest: Digest,
+    pub(crate) files: u64,
+}
+
+#[derive(Serialize)]
+pub(crate) struct SignatureCheck {
+    pub(crate) model: String,
+    pub(crate) signature: String,
+    pub(crate) key: String,
+    pub(crate) verified: bool,
+    pub(crate) problems: Vec<String>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct NewKey {
+    pub(crate) private_key: String,
+    pub(crate) public_key: String,
+    pub(crate) key: String,
+}

@@ -12,3 +12,4 @@ mod reference;
 mod remote;
 mod serve;
 mod settings;
+mod signing;

@@ -195,8 +195,12 @@ pub(crate) struct Push {
     #[arg(long = "param", value_name = "NAME=VALUE")]
     pub(crate) params: Vec<String>,
     /// Publish an index for amd64 and arm64 over the same layers
-    #[arg(long)]
+    #[arg(long, conflicts_with = "base")]
     pub(crate) index: bool,
+    /// Lay the model on this image, for each of its platforms: HOST/NAME:VERSION, NAME:VERSION, oci:DIR[:NAME] or
+    /// docker-archive:FILE[:NAME:TAG]
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) base: Option<String>,
     /// Print what would be published, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -20,7 +20,7 @@ pub(crate) struct Origin {
 
 enum Kept {
     Repository(Box<Endpoint>),
-    Layout(OciLayout),
+    Layout(Box<OciLayout>),
     Archive(Box<DockerArchive>),
 }
 
@@ -39,7 +39,7 @@ impl Origin {
             Place::Layout { directory, named } => {
                 let layout = OciLayout::open(directory)?;
                 let root = layout.find(named)?;
-                (Kept::Layout(layout), root, None)
+                (Kept::Layout(Box::new(layout)), root, None)
             }
             Place::Archive { file, name } => {
                 let archive = DockerArchive::open(file, name.as_deref())?;
@@ -66,7 +66,7 @@ impl Origin {
     pub(crate) fn source(&self) -> &dyn Source {
         match &self.kept {
             Kept::Repository(endpoint) => endpoint.source(),
-            Kept::Layout(layout) => layout,
+            Kept::Layout(layout) => &**layout,
             Kept::Archive(archive) => &**archive,
         }
     }

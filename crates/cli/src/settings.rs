@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) mutability: Setting<Mutability>,
     pub(crate) aliases: Setting<Vec<Tag>>,
     pub(crate) image_path: Setting<String>,
+    /// The image that the model is laid on.
+    pub(crate) base: Setting<Option<String>>,
     pub(crate) labels: Setting<BTreeMap<String, String>>,
     pub(crate) executable: Setting<Vec<String>>,
     pub(crate) entrypoint: Setting<Vec<String>>,
@@ -168,6 +170,7 @@ impl Settings {
             mutability: setting(mutability, from_file, || Mutability::Immutable),
             aliases: setting(aliases, from_file, Vec::new),
             image_path: setting(image_path, from_file, || "/models".to_owned()),
+            base: setting(file.image.base.map(Some), from_file, || None),
             labels: setting(file.image.labels, from_file, BTreeMap::new),
             executable: setting(file.image.executable, from_file, Vec::new),
             entrypoint: setting(file.image.entrypoint, from_file, Vec::new),

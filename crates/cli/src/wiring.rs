@@ -6,8 +6,9 @@ use std::env;
 
 use modelkeep_client::{Access, Keychain, Registry as Remote};
 use modelkeep_core::{
-    Descriptor, Digest, Host, Reference, RepoName, Tag,
-    content::{self, Names, Source, Target},
+    Descriptor, Digest, Host, Limits, Reference, RepoName, Tag,
+    content::{self, Names, Need, Sink, Source, Target},
+    media,
     name::Target as Named,
 };
 use modelkeep_ledger::History;
@@ -177,5 +178,40 @@ pub(crate) fn existing(settings: &Settings) -> Result<Option<Store>, Failure> {
         Ok(store) => Ok(Some(store)),
         Err(modelkeep_core::content::Error::NotFound { .. }) => Ok(None),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// A repository of a registry, and another one of the same registry from which it takes blobs over.
+pub(crate) struct Mounting<'a> {
+    registry: &'a Remote,
+    from: &'a RepoName,
+}
+
+impl<'a> Mounting<'a> {
+    /// `None` when `from` lies elsewhere, or is the same repository.
+    pub(crate) fn between(registry: &'a Remote, from: &'a Reference, to: &Reference) -> Option<Self> {
+        let beside = from.host == to.host && from.name != to.name;
+        let from = &from.name;
+        beside.then_some(Self { registry, from })
+    }
+}
+
+impl Target for Mounting<'_> {
+    fn limits(&self) -> Limits {
+        self.registry.limits()
+    }
+
+    fn need(&self, blob: &Descriptor) -> content::Result<Need> {
+        let need = self.registry.need(blob)?;
+        let mounts = need != Need::Nothing && !media::is_manifest(&blob.media_type);
+        // A registry that does not let us has it sent.
+        match mounts && self.registry.mount(blob, self.from).unwrap_or(false) {
+            true => Ok(Need::Nothing),
+            false => Ok(need),
+        }
+    }
+
+    fn begin<'b>(&'b self, expect: content::Expect<'_>) -> content::Result<Box<dyn Sink + 'b>> {
+        self.registry.begin(expect)
     }
 }

@@ -107,7 +107,7 @@ pub struct ImageConfig {
     /// Operating system.
     pub os: String,
     /// What a container of the image starts with.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_none")]
     pub config: ContainerConfig,
     /// The layers by their uncompressed digests.
     pub rootfs: RootFs,
@@ -140,7 +140,15 @@ pub struct RootFs {
     #[serde(rename = "type")]
     pub kind: String,
     /// Digests of the uncompressed layers, lowest first.
+    #[serde(default, deserialize_with = "null_is_none")]
     pub diff_ids: Vec<Digest>,
+}
+
+/// Go writes `null` for what holds nothing.
+fn null_is_none<'de, T: Default + Deserialize<'de>, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Bytes that are not the manifest they are said to be.

@@ -97,6 +97,9 @@ fn document(source: &dyn Source, descriptor: &Descriptor) -> Result<Document, Ar
     })
 }
 
+/// Takes the bytes of an archive: where they belong, and what they are.
+pub type WriteAt<'a> = dyn FnMut(u64, &[u8]) -> Result<(), ArchiveError> + 'a;
+
 /// The members of an archive, before any blob is read.
 #[derive(Debug)]
 pub struct Plan {
@@ -198,7 +201,7 @@ impl Plan {
     pub fn write(
         &self,
         source: &dyn Source,
-        write: &mut dyn FnMut(u64, &[u8]) -> Result<(), ArchiveError>,
+        write: &mut WriteAt<'_>,
         on_bytes: &mut dyn FnMut(u64),
     ) -> Result<(), ArchiveError> {
         let mut stream = Stream::new(self.size, write);

@@ -1,13 +1,16 @@
 //! The image config, the manifest and the index of a version.
 
+mod parts;
+
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use modelkeep_core::{
-    ContainerConfig, Contents, Descriptor, Digest, FileEntry, ImageConfig, Index, InvalidPath, Limits,
-    MalformedContents, Manifest, ModelPath, Platform, RootFs, annotation, manifest::to_json, media,
+    ContainerConfig, Contents, Descriptor, Digest, FileEntry, InvalidPath, Limits, MalformedContents,
+    Manifest, ModelPath, annotation, manifest::to_json, media,
 };
 
 use crate::{
+    base::Base,
     layout::LayerPlan,
     scan::{FileMode, ModelFile},
     tar,
@@ -173,12 +176,14 @@ impl Image {
 }
 
 /// For which machines the image says that it is. The files are the same for all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Platforms {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Platforms<'a> {
     /// `linux/amd64`, without an index: what every tool takes.
     Single,
     /// An index of `linux/amd64` and `linux/arm64`.
     Index,
+    /// Those of an image on which the model is laid: an index if that is one.
+    Of(&'a Base),
 }
 
 /// Why there is no image of a model.
@@ -296,18 +301,21 @@ pub fn build(
     layers: &[Descriptor],
     settings: &ImageSettings,
     provenance: &Provenance,
-    platforms: Platforms,
+    platforms: Platforms<'_>,
     limits: &Limits,
 ) -> Result<Image, ImageError> {
     let annotations = annotations(&contents, settings, provenance)?;
-    let mut labels = annotations.clone();
-    labels.insert(Contents::LABEL.to_owned(), contents.to_json());
+    let mut own = BTreeMap::from([(Contents::LABEL.to_owned(), contents.to_json())]);
     if let Some(record) = &provenance.record {
-        labels.insert(annotation::RECORD.to_owned(), record.clone());
+        own.insert(annotation::RECORD.to_owned(), record.clone());
     }
-    let architectures: &[&str] = match platforms {
-        Platforms::Single => &["amd64"],
-        Platforms::Index => &["amd64", "arm64"],
+    let plain = |architectures: &[&str]| {
+        parts::plain(architectures, &annotations, &own, layers, settings, provenance)
+    };
+    let parts = match platforms {
+        Platforms::Single => plain(&["amd64"]),
+        Platforms::Index => plain(&["amd64", "arm64"]),
+        Platforms::Of(base) => parts::on_base(base, &annotations, &own, layers, settings, provenance),
     };
     let mut image = Image {
         configs: Vec::new(),
@@ -315,20 +323,9 @@ pub fn build(
         index: None,
         contents,
     };
-    for &architecture in architectures {
-        let config = Blob::new(
-            media::OCI_CONFIG,
-            &ImageConfig {
-                created: provenance.created.clone(),
-                architecture: architecture.to_owned(),
-                os: "linux".to_owned(),
-                config: settings.run.config(labels.clone()),
-                rootfs: RootFs {
-                    kind: "layers".to_owned(),
-                    diff_ids: layers.iter().map(|layer| layer.digest.clone()).collect(),
-                },
-            },
-        );
+    let mut entries = Vec::new();
+    for part in parts {
+        let config = part.config;
         if config.descriptor.size > limits.config_bytes {
             return Err(ImageError::ConfigTooLarge {
                 files: image.contents.files().len(),
@@ -343,42 +340,30 @@ pub fn build(
                 media_type: Some(media::OCI_MANIFEST.to_owned()),
                 artifact_type: None,
                 config: config.descriptor.clone(),
-                layers: layers.to_vec(),
+                layers: part.layers,
                 subject: None,
-                annotations: annotations.clone(),
+                annotations: part.annotations,
             },
         );
         image.configs.push(config);
-        image.manifests.push(within(manifest, limits)?);
+        let manifest = within(manifest, limits)?;
+        entries.push(Descriptor {
+            platform: Some(part.platform),
+            ..manifest.descriptor.clone()
+        });
+        image.manifests.push(manifest);
     }
-    if platforms == Platforms::Index {
-        image.index = Some(within(index(&image, architectures, annotations), limits)?);
+    let annotations = match platforms {
+        Platforms::Single => None,
+        Platforms::Index => Some(annotations),
+        Platforms::Of(base) => base
+            .is_index()
+            .then(|| parts::with_base(annotations, base.name(), base.digest())),
+    };
+    if let Some(annotations) = annotations {
+        image.index = Some(within(parts::index(entries, annotations), limits)?);
     }
     Ok(image)
-}
-
-fn index(image: &Image, architectures: &[&str], annotations: BTreeMap<String, String>) -> Blob {
-    let manifests = image.manifests.iter().zip(architectures);
-    Blob::new(
-        media::OCI_INDEX,
-        &Index {
-            schema_version: 2,
-            media_type: Some(media::OCI_INDEX.to_owned()),
-            artifact_type: None,
-            manifests: manifests
-                .map(|(manifest, &architecture)| Descriptor {
-                    platform: Some(Platform {
-                        architecture: architecture.to_owned(),
-                        os: "linux".to_owned(),
-                        variant: None,
-                    }),
-                    ..manifest.descriptor.clone()
-                })
-                .collect(),
-            subject: None,
-            annotations,
-        },
-    )
 }
 
 fn within(manifest: Blob, limits: &Limits) -> Result<Blob, ImageError> {
@@ -392,13 +377,25 @@ fn within(manifest: Blob, limits: &Limits) -> Result<Blob, ImageError> {
 }
 
 /// Names under which only Modelkeep speaks, besides all that begin with [`OWN_PREFIX`].
-const OWN_NAMES: [&str; 4] = [
+const OWN_NAMES: [&str; 6] = [
     annotation::VERSION,
     annotation::CREATED,
     annotation::REVISION,
     annotation::REF_NAME,
+    annotation::BASE_NAME,
+    annotation::BASE_DIGEST,
 ];
 const OWN_PREFIX: &str = "dev.modelkeep.";
+
+/// Whether a label says something of one image alone, so that what is laid on that image does not inherit it.
+pub(crate) fn is_own_label(label: &str) -> bool {
+    label.starts_with(OWN_PREFIX)
+        || OWN_NAMES.contains(&label)
+        || matches!(
+            label,
+            annotation::SOURCE | annotation::TITLE | annotation::LICENSES
+        )
+}
 
 fn annotations(
     contents: &Contents,

@@ -8,7 +8,8 @@
 //! Pulling: [`unpack`](unpack::unpack) writes a directory from the contents list of a version, byte ranges of layers
 //! at a time; no archive is ever unpacked.
 //!
-//! [`oci_layout::OciLayout`] and [`docker_archive::write`] hand versions to other tools.
+//! [`oci_layout`] and [`docker_archive`] are the forms in which other tools keep images, read and written; a
+//! [`base::Base`] is an image that a model is laid on.
 //!
 //! Layers, image config and manifest depend on the files and on what the caller declares, and on nothing else: no
 //! clock, no owner, no order of a directory. `docs/reference/image.md` describes what comes out, and
@@ -30,6 +31,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod base;
 pub mod cache;
 pub mod card;
 pub mod docker_archive;

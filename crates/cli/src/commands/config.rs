@@ -59,6 +59,9 @@ fn rows(settings: &Settings) -> Vec<json::Setting> {
         ),
         row("repository.aliases", &settings.aliases, |aliases| list(aliases)),
         row("image.path", &settings.image_path, Clone::clone),
+        row("image.base", &settings.base, |base| {
+            base.clone().unwrap_or_default()
+        }),
         row("image.labels", &settings.labels, pairs),
         row("image.executable", &settings.executable, |globs| list(globs)),
         row("image.entrypoint", &settings.entrypoint, |words| list(words)),

@@ -32,8 +32,8 @@ pub(super) fn run(arguments: &Copy, settings: &Settings, quiet: bool) -> Result<
         quiet: quiet || arguments.json.json,
     };
     let done = match &job.from {
-        Place::Daemon { name } => job.from_daemon(name)?,
-        _ => job.from_origin()?,
+        Place::Daemon { name } => job.stream(name)?,
+        _ => job.read()?,
     };
     if !quiet {
         for text in &done.left_out {
@@ -143,7 +143,7 @@ impl Said {
 }
 
 impl Job<'_> {
-    fn from_origin(&self) -> Result<Done, Failure> {
+    fn read(&self) -> Result<Done, Failure> {
         let origin = Origin::open(self.settings, self.from.clone())?;
         match &self.to {
             Place::Version(reference) => self.to_version(&origin, reference),

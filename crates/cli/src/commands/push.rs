@@ -1,5 +1,6 @@
 //! `modelkeep push`: scan, lay out, pack, publish.
 
+mod base;
 mod document;
 mod job;
 mod layers;
@@ -43,7 +44,7 @@ pub(super) fn run(arguments: &Push, global: &Global) -> Result<Answer, Failure> 
     if !global.quiet {
         job.warn();
     }
-    let progress = Progress::begin(quiet, job.bytes(), "packed");
+    let progress = Progress::begin(quiet, job.bytes().saturating_add(job.base_bytes()), "packed");
     let decided = if arguments.dry_run {
         job.compare(&figures, &progress)
     } else if job.is_held()? {
@@ -150,6 +151,8 @@ struct Job<'a> {
     /// What the headers of the files say, when somebody has asked.
     survey: Mutex<Option<Arc<Survey>>>,
     hashes: HashCache,
+    /// The image that the model is laid on.
+    base: Option<base::OnBase>,
     cache: Cache,
     /// `None` when the embedded store does not have the repository yet.
     endpoint: Option<Endpoint>,

@@ -58,6 +58,7 @@ pub(super) struct CatalogTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct ImageTable {
     pub(super) path: Option<String>,
+    pub(super) base: Option<String>,
     pub(super) labels: Option<BTreeMap<String, String>>,
     pub(super) executable: Option<Vec<String>>,
     pub(super) entrypoint: Option<Vec<String>>,

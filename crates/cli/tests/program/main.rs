@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails right there")]
 
 mod bad_input;
+mod base;
 mod copy;
 mod declare;
 mod declare_aws;

@@ -1,4 +1,4 @@
-use modelkeep_core::Document;
+use modelkeep_core::{Document, ImageConfig};
 
 use super::*;
 use crate::{layout::layout, testing::model_file};

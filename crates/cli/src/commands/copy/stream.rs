@@ -1,6 +1,9 @@
 //! From a docker engine, which sends an image once, from its beginning to its end.
 
-use std::io::{Cursor, Read};
+use std::{
+    io::{Cursor, Read},
+    path::Path,
+};
 
 use modelkeep_client::{Daemon, Inspected};
 use modelkeep_core::{
@@ -26,48 +29,18 @@ use crate::{
     wiring::{Endpoint, variable},
 };
 
+/// An image that an engine sends.
+struct Sent<'a> {
+    job: &'a Job<'a>,
+    name: &'a str,
+    daemon: Daemon,
+    inspected: Inspected,
+}
+
 impl Job<'_> {
-    pub(super) fn from_daemon(&self, name: &str) -> Result<Done, Failure> {
+    pub(super) fn stream(&self, name: &str) -> Result<Done, Failure> {
         let daemon = Daemon::from_environment(&variable).map_err(Failure::failed)?;
-        let stream = |target: &dyn Target, inspected: &Inspected, all_there| {
-            let progress = self.progress(inspected.size);
-            let place = format!("the image {name} that the docker engine sends");
-            let add = |bytes| progress.add(bytes);
-            let received = receive(daemon.save(name)?, &place, target, all_there, &add)?;
-            Ok::<_, Failure>((received, progress))
-        };
-        let inspected = daemon.inspect(name)?.ok_or_else(|| {
-            Failure::failed(Error::NotFound {
-                what: format!("the image {name}"),
-                place: format!("the docker engine at {}", daemon.socket().display()),
-            })
-        })?;
         match &self.to {
-            Place::Version(reference) => {
-                let into = Into::open(self, reference)?;
-                if let Some(done) = self.stands_already(&into, &inspected)? {
-                    return Ok(done);
-                }
-                self.daemon_to_version(&into, &inspected, &stream)
-            }
-            Place::Layout { directory, named } => {
-                let layout_name = layout_name(name, named)?;
-                if self.dry_run {
-                    let (received, progress) = stream(&Nowhere::default(), &inspected, false)?;
-                    let done = done(&received, "would copy");
-                    self.end(progress, &done);
-                    return Ok(done);
-                }
-                let layout = OciLayoutWriter::create(directory)?;
-                let (received, progress) = stream(&layout, &inspected, false)?;
-                for blob in [&received.config, &received.manifest] {
-                    layout.put(&blob.descriptor.media_type, &blob.bytes)?;
-                }
-                layout.finish(&received.manifest.descriptor, &layout_name, &[])?;
-                let done = done(&received, "copied");
-                self.end(progress, &done);
-                Ok(done)
-            }
             Place::Archive { file, .. } => Err(Failure::usage(format!(
                 "{} is sent as an archive already: there is nothing to copy",
                 self.from
@@ -77,50 +50,78 @@ impl Job<'_> {
                 "both are the same docker engine: there is nothing to copy".to_owned(),
             )
             .hint(format!("`docker tag {name} {other}` gives it another name"))),
+            Place::Version(reference) => {
+                let sent = Sent::find(self, daemon, name)?;
+                sent.to_version(&Into::open(self, reference)?)
+            }
+            Place::Layout { directory, named } => Sent::find(self, daemon, name)?.to_layout(directory, named),
         }
     }
+}
 
-    /// What is said when the version that stands has the config that docker names the image by: all is the same then,
-    /// and nothing need be sent.
-    fn stands_already(&self, into: &Into<'_>, inspected: &Inspected) -> Result<Option<Done>, Failure> {
-        let (Some(endpoint), Some(standing)) = (&into.endpoint, &into.standing) else {
-            return Ok(None);
-        };
-        let image = read_manifest(endpoint.source(), &standing.manifest);
-        if !image.is_ok_and(|image| image.config.digest == inspected.id) {
-            return Ok(None);
-        }
-        let done = Done {
-            outcome: "unchanged",
-            digest: Some(standing.manifest.digest.clone()),
-            image_id: Some(inspected.id.clone()),
-            root: standing.root.clone(),
-            ..Done::default()
-        };
-        self.end(self.progress(0), &done);
-        Ok(Some(done))
+impl<'a> Sent<'a> {
+    fn find(job: &'a Job<'a>, daemon: Daemon, name: &'a str) -> Result<Self, Failure> {
+        let inspected = daemon.inspect(name)?.ok_or_else(|| {
+            Failure::failed(Error::NotFound {
+                what: format!("the image {name}"),
+                place: format!("the docker engine at {}", daemon.socket().display()),
+            })
+        })?;
+        Ok(Self {
+            job,
+            name,
+            daemon,
+            inspected,
+        })
     }
 
-    fn daemon_to_version(
-        &self,
-        into: &Into<'_>,
-        inspected: &Inspected,
-        stream: &dyn Fn(&dyn Target, &Inspected, bool) -> Result<(Received, Progress), Failure>,
-    ) -> Result<Done, Failure> {
-        let all_there = has_layers(into, inspected)?;
-        if self.dry_run {
+    /// Reads the image, and hands its layers to `target`.
+    fn receive(&self, target: &dyn Target, all_there: bool) -> Result<(Received, Progress), Failure> {
+        let progress = self.job.progress(self.inspected.size);
+        let place = format!("the image {} that the docker engine sends", self.name);
+        let add = |bytes| progress.add(bytes);
+        let received = receive(self.daemon.save(self.name)?, &place, target, all_there, &add)?;
+        Ok((received, progress))
+    }
+
+    fn to_layout(&self, directory: &Path, named: &Named) -> Result<Done, Failure> {
+        let name = layout_name(self.name, named)?;
+        if self.job.dry_run {
+            let (received, progress) = self.receive(&Nowhere::default(), false)?;
+            let done = done(&received, "would copy");
+            self.job.end(progress, &done);
+            return Ok(done);
+        }
+        let layout = OciLayoutWriter::create(directory)?;
+        let (received, progress) = self.receive(&layout, false)?;
+        for blob in [&received.config, &received.manifest] {
+            layout.put(&blob.descriptor.media_type, &blob.bytes)?;
+        }
+        layout.finish(&received.manifest.descriptor, &name, &[])?;
+        let done = done(&received, "copied");
+        self.job.end(progress, &done);
+        Ok(done)
+    }
+
+    fn to_version(&self, into: &Into<'_>) -> Result<Done, Failure> {
+        if let Some(done) = self.stands_already(into) {
+            self.job.end(self.job.progress(0), &done);
+            return Ok(done);
+        }
+        let all_there = self.has_layers(into)?;
+        if self.job.dry_run {
             let nowhere = Nowhere {
                 limits: into.limits(),
             };
-            let (received, progress) = stream(&nowhere, inspected, all_there)?;
+            let (received, progress) = self.receive(&nowhere, all_there)?;
             let said = Said::read(&Documents(&received), &received.manifest.descriptor, None);
             let outcome = into.judge(&said.model.standing(received.manifest.descriptor.clone()))?;
             let done = done(&received, outcome);
-            self.end(progress, &done);
+            self.job.end(progress, &done);
             return Ok(done);
         }
         let made = into.made()?;
-        let (received, progress) = stream(made.target(), inspected, all_there)?;
+        let (received, progress) = self.receive(made.target(), all_there)?;
         let said = Said::read(&Documents(&received), &received.manifest.descriptor, None);
         into.judge(&said.model.standing(received.manifest.descriptor.clone()))?;
         let config = &received.config;
@@ -130,30 +131,44 @@ impl Job<'_> {
             bytes: &received.manifest.bytes,
             children: Vec::new(),
             said,
-            from: format!("{}@{}", self.from, config.descriptor.digest),
+            from: format!("{}@{}", self.job.from, config.descriptor.digest),
         };
         let (outcome, digest) = into.publish(&made, arrived)?;
         let mut done = done(&received, outcome);
         done.digest = Some(digest);
-        self.end(progress, &done);
+        self.job.end(progress, &done);
         Ok(done)
     }
-}
 
-/// Whether a registry has all layers of an image, by the digests that docker knows them by: names of members say
-/// nothing of them where docker is old.
-fn has_layers(into: &Into<'_>, inspected: &Inspected) -> Result<bool, Failure> {
-    let Some(Endpoint::Remote(registry)) = &into.endpoint else {
-        return Ok(false);
-    };
-    let layers = &inspected.root_fs.layers;
-    for layer in layers {
-        let layer = Descriptor::plain(media::OCI_LAYER, layer.clone(), 0);
-        if registry.need(&layer)? != Need::Nothing {
-            return Ok(false);
-        }
+    /// What is said when the version that stands has the config that docker names the image by: all is the same then,
+    /// and nothing need be sent.
+    fn stands_already(&self, into: &Into<'_>) -> Option<Done> {
+        let (endpoint, standing) = (into.endpoint.as_ref()?, into.standing.as_ref()?);
+        let image = read_manifest(endpoint.source(), &standing.manifest).ok()?;
+        (image.config.digest == self.inspected.id).then(|| Done {
+            outcome: "unchanged",
+            digest: Some(standing.manifest.digest.clone()),
+            image_id: Some(self.inspected.id.clone()),
+            root: standing.root.clone(),
+            ..Done::default()
+        })
     }
-    Ok(!layers.is_empty())
+
+    /// Whether a registry has all layers of the image, by the digests that docker knows them by: names of members say
+    /// nothing of them where docker is old.
+    fn has_layers(&self, into: &Into<'_>) -> Result<bool, Failure> {
+        let Some(Endpoint::Remote(registry)) = &into.endpoint else {
+            return Ok(false);
+        };
+        let layers = &self.inspected.root_fs.layers;
+        for layer in layers {
+            let layer = Descriptor::plain(media::OCI_LAYER, layer.clone(), 0);
+            if registry.need(&layer)? != Need::Nothing {
+                return Ok(false);
+            }
+        }
+        Ok(!layers.is_empty())
+    }
 }
 
 /// The name of the image in a layout: as it was said, else docker's tag.

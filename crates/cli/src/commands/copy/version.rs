@@ -4,8 +4,8 @@ use std::path::Path;
 
 use modelkeep_client::Registry;
 use modelkeep_core::{
-    ByteRange, Descriptor, Limits, Mutability, Reference, RepoName, Tag,
-    content::{self, Need, Sink, Source, Target},
+    ByteRange, Descriptor, Limits, Mutability, Reference, Tag,
+    content::{Need, Source, Target},
     name::Target as Named,
 };
 use modelkeep_ledger::{Draft, Outcome, Publish, PublishError, Standing, Verdict, judge, publish};
@@ -19,7 +19,7 @@ use crate::{
     place::Place,
     provenance::{Provenance, now},
     publishing::{self, check_version, next_free_of},
-    wiring::{self, Endpoint},
+    wiring::{self, Endpoint, Mounting},
 };
 
 /// The version that is to be, and what is there.
@@ -237,7 +237,10 @@ impl Job<'_> {
             return Ok(done);
         }
         let made = into.made()?;
-        let mounting = mounting(&made, &self.from, reference);
+        let mounting = match (&made, &self.from) {
+            (Made::Remote(registry), Place::Version(from)) => Mounting::between(registry, from, reference),
+            _ => None,
+        };
         let target = mounting.as_ref().map_or(made.target(), |mounting| mounting);
         let add = |bytes| progress.add(bytes);
         done.copied = tree
@@ -289,42 +292,4 @@ fn missing(tree: &Tree, endpoint: Option<&Endpoint>) -> Result<Copied, Failure> 
         bytes: missing.iter().map(|blob| blob.size).sum(),
         reused: (all - missing.len()) as u64,
     })
-}
-
-/// A repository of a registry, and another one of the same registry from which it takes blobs over.
-struct Mounting<'a> {
-    registry: &'a Registry,
-    from: &'a RepoName,
-}
-
-fn mounting<'a>(made: &Made<'a>, from: &'a Place, to: &Reference) -> Option<Mounting<'a>> {
-    match (made, from) {
-        (Made::Remote(registry), Place::Version(from)) if from.host == to.host && from.name != to.name => {
-            Some(Mounting {
-                registry,
-                from: &from.name,
-            })
-        }
-        _ => None,
-    }
-}
-
-impl Target for Mounting<'_> {
-    fn limits(&self) -> Limits {
-        self.registry.limits()
-    }
-
-    fn need(&self, blob: &Descriptor) -> content::Result<Need> {
-        let need = self.registry.need(blob)?;
-        let mounts = need != Need::Nothing && !modelkeep_core::media::is_manifest(&blob.media_type);
-        // A registry that does not let us has it sent.
-        match mounts && self.registry.mount(blob, self.from).unwrap_or(false) {
-            true => Ok(Need::Nothing),
-            false => Ok(need),
-        }
-    }
-
-    fn begin<'b>(&'b self, expect: content::Expect<'_>) -> content::Result<Box<dyn Sink + 'b>> {
-        self.registry.begin(expect)
-    }
 }

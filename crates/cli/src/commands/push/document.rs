@@ -74,10 +74,10 @@ impl Job<'_> {
         layers: &[Descriptor],
         said: &Said,
     ) -> Result<Image, Failure> {
-        let platforms = if self.arguments.index {
-            Platforms::Index
-        } else {
-            Platforms::Single
+        let platforms = match &self.base {
+            Some(base) => Platforms::Of(&base.image),
+            None if self.arguments.index => Platforms::Index,
+            None => Platforms::Single,
         };
         image::build(
             contents,

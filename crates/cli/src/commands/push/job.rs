@@ -21,7 +21,10 @@ use modelkeep_package::{
 };
 use modelkeep_store::{Repository, Store};
 
-use super::{Decided, Figures, Job};
+use super::{
+    Decided, Figures, Job,
+    base::{self, OnBase},
+};
 use crate::{
     args::{Push, Step},
     error::{Exit, Failure},
@@ -75,7 +78,9 @@ impl<'a> Job<'a> {
             layers: limits.layers.saturating_sub(1).max(1),
             ..limits
         };
-        let plans = layout(&scan.files, &image.path, &limits).map_err(Failure::failed)?;
+        let base = OnBase::find(arguments, settings)?;
+        let room = base::room_above(base.as_ref(), limits)?;
+        let plans = layout(&scan.files, &image.path, &room).map_err(Failure::failed)?;
         let history = match &endpoint {
             Some(endpoint) => endpoint.history()?,
             None => History::default(),
@@ -103,6 +108,7 @@ impl<'a> Job<'a> {
             survey: Mutex::default(),
             // The cache lies in the store's directory, which a dry run does not make.
             hashes: HashCache::new(settings, !arguments.dry_run || settings.store.value.exists()),
+            base,
             cache: Cache::open(cache_path(settings, directory)),
             endpoint,
             host,
@@ -192,9 +198,11 @@ impl<'a> Job<'a> {
                 .map(|layer| layer.digest.clone())
                 .collect::<Vec<_>>()
         };
-        decided.packed.reused.contains(&false)
+        let is_lost = |layer| !self.is_reused(None, false, &layer);
+        let below = self.base.iter().flat_map(|base| base.image.layers());
+        (decided.packed.reused.contains(&false) || below.into_iter().any(is_lost))
             && read_manifest(endpoint.source(), &standing.manifest)
-                .is_ok_and(|manifest| digests(&manifest.layers) == digests(&decided.packed.layers))
+                .is_ok_and(|manifest| digests(&manifest.layers).ends_with(&digests(&decided.packed.layers)))
     }
 
     /// Reads what must be read to know the content, stores nothing, and judges it.
@@ -204,9 +212,11 @@ impl<'a> Job<'a> {
         let root = contents.root();
         let standing = self.standing.as_ref();
         // The manifest needs git and the clock of the commit; where the content decides, they are not asked.
-        let same_root = standing.is_some_and(|standing| standing.root.as_ref() == Some(&root));
+        let same_files = standing.is_some_and(|standing| {
+            standing.root.as_ref() == Some(&root) && standing.base.as_ref() == self.base_digest()
+        });
         let digest = match standing {
-            Some(standing) if same_root => standing.manifest.digest.clone(),
+            Some(standing) if same_files => standing.manifest.digest.clone(),
             _ => {
                 let (mut said, _) = self.said(figures)?;
                 let (recorded, layers) = self.recorded_layers(&packed, None)?;
@@ -221,7 +231,7 @@ impl<'a> Job<'a> {
             Proposed {
                 manifest: &digest,
                 root: Some(&root),
-                base: None,
+                base: self.base_digest(),
             },
         );
         if let (Verdict::Same, Some(repository)) = (verdict, self.stored()) {
@@ -262,7 +272,9 @@ impl<'a> Job<'a> {
         self.check_image(&said)?;
         let store = Store::create(&self.settings.store.value)?;
         let (repository, _) = store.create_repository(&self.name, &self.settings.mutability.value, &now())?;
-        let packed = self.pack(Some(&repository), progress)?;
+        let copied = self.copy_base(&repository, progress)?;
+        let mut packed = self.pack(Some(&repository), progress)?;
+        packed.bytes_written += copied.bytes;
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
         let (recorded, layers) = self.recorded_layers(&packed, Some(&repository))?;
@@ -286,7 +298,7 @@ impl<'a> Job<'a> {
             publish: Publish {
                 manifest: image.top().clone(),
                 root: Some(root),
-                base: None,
+                base: self.base.as_ref().map(OnBase::said),
                 from: None,
                 message: self.message(),
                 metrics: figures.metrics.clone(),
@@ -323,7 +335,7 @@ impl<'a> Job<'a> {
             bytes_written: packed.bytes_written,
             layers: packed.layers.len() as u64,
             layers_reused: packed.reused.iter().filter(|&&reused| reused).count() as u64,
-            base: None,
+            base: self.base.as_ref().map(|base| base.said().into()),
         }
     }
 }

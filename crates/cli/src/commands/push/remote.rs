@@ -17,7 +17,9 @@ impl Job<'_> {
     ) -> Result<Decided, Failure> {
         let (mut said, _) = self.said(figures)?;
         self.check_image(&said)?;
-        let packed = self.pack(Some(registry), progress)?;
+        let copied = self.copy_base(registry, progress)?;
+        let mut packed = self.pack(Some(registry), progress)?;
+        packed.bytes_written += copied.bytes;
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
         let (recorded, layers) = self.recorded_layers(&packed, Some(registry))?;
@@ -32,7 +34,7 @@ impl Job<'_> {
         let candidate = Standing {
             manifest: top,
             root: Some(root.clone()),
-            base: None,
+            base: self.base_digest().cloned(),
         };
         let remote = publishing::Remote {
             registry,

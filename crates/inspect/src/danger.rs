@@ -271,7 +271,7 @@ impl Kind {
             "safetensors" => Self::Safetensors,
             "onnx" => Self::Onnx,
             "json" | "ipynb" => Self::Json,
-            "jinja" | "jinja2" | "j2" => Self::Template,
+            "jinja" | "jinja2" | "j2" | "template" | "tmpl" | "yaml" | "yml" => Self::Template,
             "py" | "pyc" | "pyo" | "pyd" | "pyw" | "so" | "dll" | "dylib" | "exe" | "sh" | "bat" | "ps1"
             | "cmd" => Self::Code,
             _ => Self::Other,

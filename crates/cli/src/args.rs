@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use modelkeep_core::{Host, RepoName};
 
+use crate::condition::Condition;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
@@ -56,6 +58,10 @@ pub(crate) enum Command {
     Versions(Versions),
     /// Show what a version is
     Show(Show),
+    /// Say what a model is, from the headers of its files
+    Inspect(Inspect),
+    /// Say what two models differ in: files, tensors, metrics, configs, vocabulary
+    Diff(Diff),
     /// Write the files of a version to a directory
     Pull(Pull),
     /// Read again what is stored, and compare it with its digests
@@ -142,6 +148,12 @@ pub(crate) struct Json {
 pub(crate) struct Versions {
     /// The repository; by default that of the settings or of the directory
     pub(crate) name: Option<String>,
+    /// A metric to list, as it was declared or stands in the files (NAME or NAME@DATASET); may be given several times
+    #[arg(long = "metric", value_name = "NAME")]
+    pub(crate) metrics: Vec<String>,
+    /// Only versions of which this is true, as 'f1>0.9'; may be given several times. Known are < <= = != >= >
+    #[arg(long = "where", value_name = "CONDITION")]
+    pub(crate) conditions: Vec<Condition>,
     #[command(flatten)]
     pub(crate) json: Json,
 }
@@ -152,6 +164,48 @@ pub(crate) struct Show {
     pub(crate) version: String,
     #[command(flatten)]
     pub(crate) json: Json,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Inspect {
+    /// A directory, VERSION, NAME:VERSION or NAME@DIGEST
+    #[arg(value_name = "DIR|VERSION", value_hint = ValueHint::DirPath)]
+    pub(crate) subject: String,
+    /// List the tensors
+    #[arg(long)]
+    pub(crate) tensors: bool,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Diff {
+    /// The first model: a directory, VERSION, NAME:VERSION or NAME@DIGEST
+    #[arg(value_name = "A", value_hint = ValueHint::DirPath)]
+    pub(crate) from: String,
+    /// The second model
+    #[arg(value_name = "B", value_hint = ValueHint::DirPath)]
+    pub(crate) to: String,
+    /// List all tensors that are not the same
+    #[arg(long, conflicts_with = "stat")]
+    pub(crate) tensors: bool,
+    /// Only say how much is different
+    #[arg(long)]
+    pub(crate) stat: bool,
+    /// How it is printed
+    #[arg(long, value_name = "FORMAT", default_value = "text", conflicts_with = "json")]
+    pub(crate) format: DiffFormat,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+/// How a difference is printed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum DiffFormat {
+    /// For a terminal
+    Text,
+    /// For a comment on a pull request
+    Markdown,
 }
 
 #[derive(Args, Debug)]

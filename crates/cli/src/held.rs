@@ -1,19 +1,24 @@
 //! A version as a repository holds it: found by its name, its documents read and checked.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io::Read as _};
 
 use modelkeep_core::{
-    Contents, Descriptor, Digest, Document, ImageConfig, Limits, Manifest, Reference, annotation,
+    ByteRange, Contents, Descriptor, Digest, Document, ImageConfig, Limits, Manifest, Reference, annotation,
     content::{Error, Source},
     name::Target,
 };
+use modelkeep_inspect::{Record, Survey};
 use modelkeep_ledger::{History, Publication};
 
 use crate::{
     error::{Exit, Failure, Unknown},
+    model::Layered,
     settings::Settings,
     wiring::{self, Endpoint},
 };
+
+/// Largest table of tensors that is read, in bytes: a hundred thousand tensors have some 20 MB.
+const MOST_TABLE: u64 = 64 << 20;
 
 /// An image that a version or a digest names.
 pub(crate) struct Held {
@@ -103,6 +108,62 @@ impl Held {
                 self.reference
             ))
         })
+    }
+
+    /// What the files of the version say that it is: as the image states it, else as their headers say now. `contents`
+    /// is the list of the version.
+    pub(crate) fn record(&self, contents: &Contents) -> Result<Record, Failure> {
+        if let Some(record) = self.label(annotation::RECORD).and_then(Record::parse) {
+            return Ok(record);
+        }
+        let source = self.repository.source();
+        let files = Layered::new(source, &self.manifest.layers, contents);
+        let survey = Survey::new(&files, &modelkeep_inspect::Limits::default()).map_err(Failure::failed)?;
+        Ok(survey.finish(&BTreeMap::new()))
+    }
+
+    /// As [`Held::record`], with the table of tensors even if it lies in a layer of its own.
+    pub(crate) fn whole_record(&self, contents: &Contents) -> Result<Record, Failure> {
+        let mut record = self.record(contents)?;
+        let Some(place) = record.tensors.as_ref().and_then(|tensors| tensors.table.clone()) else {
+            return Ok(record);
+        };
+        let what = "the table of tensors";
+        let malformed = |reason: &str| {
+            Failure::failed(Error::Malformed {
+                what: what.to_owned(),
+                reason: reason.to_owned(),
+            })
+        };
+        let layer = self
+            .manifest
+            .layers
+            .iter()
+            .find(|layer| layer.digest == place.layer);
+        let layer = layer.ok_or_else(|| malformed("its layer is not in the image"))?;
+        if place.size > MOST_TABLE {
+            return Err(malformed(&format!(
+                "it has {} bytes, and {MOST_TABLE} are the most that is read",
+                place.size
+            )));
+        }
+        let range = ByteRange {
+            offset: place.offset,
+            length: place.size,
+        };
+        let mut table = Vec::new();
+        let mut reader = self.repository.source().open(layer, range)?;
+        reader
+            .read_to_end(&mut table)
+            .map_err(Error::io(format!("read {what}")))?;
+        let found = Digest::of(&table);
+        if found != place.digest {
+            return Err(Failure::failed(Error::damaged(what, &place.digest, found)));
+        }
+        if !record.join(&table) {
+            return Err(malformed("it is no table"));
+        }
+        Ok(record)
     }
 
     /// The version, if it was asked for by version.

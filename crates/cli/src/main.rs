@@ -7,12 +7,16 @@
 
 mod args;
 mod commands;
+mod condition;
 mod error;
 mod globs;
 mod held;
+mod model;
 mod provenance;
 mod report;
 mod settings;
+mod subject;
+mod tensors;
 mod wiring;
 
 use std::{

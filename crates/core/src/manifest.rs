@@ -30,6 +30,8 @@ pub mod annotation {
     pub const PARAMS: &str = "dev.modelkeep.params";
     /// The content root of the model.
     pub const ROOT: &str = "dev.modelkeep.root";
+    /// What the files of a version say that it is, in JSON (`docs/reference/record.md`). A label only.
+    pub const RECORD: &str = "dev.modelkeep.record";
 }
 
 /// An OCI image manifest (image-spec, `manifest.md`), or Docker's, which has the same shape.

@@ -73,7 +73,9 @@ pub fn scan(path: &str, bytes: &dyn Bytes, limits: &Limits) -> Result<Vec<Findin
         parts: 0,
     };
     scanner.look(path, bytes)?;
-    scanner.findings.sort_by(|a, b| b.severity.cmp(&a.severity));
+    scanner
+        .findings
+        .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(scanner.findings)
 }
 

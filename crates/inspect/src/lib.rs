@@ -13,12 +13,14 @@
 
 mod bytes;
 pub mod danger;
+pub mod diff;
 mod error;
 pub mod gguf;
 mod hash;
 pub mod inflate;
 mod json;
 mod limits;
+pub mod onnx;
 pub mod pickle;
 mod reader;
 pub mod record;
@@ -31,6 +33,7 @@ mod yaml;
 pub mod zip;
 
 pub use bytes::{Bytes, Disk, Part};
+pub use diff::Diff;
 pub use error::{Error, Result};
 pub use hash::{Plan, TensorHasher};
 pub use limits::Limits;

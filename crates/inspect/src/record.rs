@@ -226,10 +226,8 @@ pub struct Problem {
 impl Record {
     /// The version of the format.
     pub const SCHEMA: &str = "modelkeep.record.v1";
-    /// The label of an image config that holds a record.
-    pub const LABEL: &str = "dev.modelkeep.record";
 
-    /// A record as a label holds it; `None` when it is not one that this version of Modelkeep can read.
+    /// A record as a [label](modelkeep_core::annotation::RECORD) holds it; `None` when it is not one that this version of Modelkeep can read.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let record: Self = serde_json::from_str(text).ok()?;

@@ -6,6 +6,8 @@ mod texts;
 
 use std::{collections::BTreeMap, io};
 
+pub(crate) use groups::part;
+
 use modelkeep_core::ByteRange;
 
 use crate::{
@@ -91,7 +93,7 @@ impl Survey {
 
     /// The record, with the hashes of tensors that `hashes` has: by the place of a file, in the order of its plan.
     #[must_use]
-    pub fn finish(mut self, hashes: &BTreeMap<usize, Vec<String>>) -> Record {
+    pub fn finish(&self, hashes: &BTreeMap<usize, Vec<String>>) -> Record {
         let described: Vec<usize> = {
             let mut files: Vec<usize> = self.listed.iter().map(|tensor| tensor.file).collect();
             files.sort_unstable();
@@ -121,11 +123,12 @@ impl Survey {
             })
             .collect();
         rows.sort_by(|a, b| (a.file, &a.name).cmp(&(b.file, &b.name)));
-        if let Some(tensors) = &mut self.record.tensors {
+        let mut record = self.record.clone();
+        if let Some(tensors) = &mut record.tensors {
             tensors.files = described.iter().map(|&file| self.files[file].clone()).collect();
             tensors.rows = rows;
         }
-        self.record
+        record
     }
 }
 

@@ -31,7 +31,8 @@ pub(crate) fn elements(shape: &[u64]) -> Option<u64> {
 /// Bits of one element, by the names that safetensors has for them (`Dtype` of its crate).
 pub(crate) fn bits(dtype: &str) -> Option<u64> {
     Some(match dtype {
-        "F4" => 4,
+        "U2" | "I2" => 2,
+        "F4" | "U4" | "I4" => 4,
         "F6_E2M3" | "F6_E3M2" => 6,
         "BOOL" | "U8" | "I8" | "F8_E5M2" | "F8_E4M3" | "F8_E8M0" | "F8_E4M3FNUZ" | "F8_E5M2FNUZ" => 8,
         "I16" | "U16" | "F16" | "BF16" => 16,

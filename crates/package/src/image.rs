@@ -7,7 +7,11 @@ use modelkeep_core::{
     MalformedContents, Manifest, ModelPath, Platform, RootFs, annotation, manifest::to_json, media,
 };
 
-use crate::{layout::LayerPlan, scan::ModelFile};
+use crate::{
+    layout::LayerPlan,
+    scan::{FileMode, ModelFile},
+    tar,
+};
 
 /// Where in the image the model lies, such as `/models`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +127,8 @@ pub struct Provenance {
     pub metrics: BTreeMap<String, f64>,
     /// How it was made.
     pub params: BTreeMap<String, String>,
+    /// What its files say that it is, in JSON.
+    pub record: Option<String>,
 }
 
 /// A small document of a version.
@@ -247,7 +253,29 @@ pub fn layer_descriptor(files: &[ModelFile], plan: &LayerPlan, digest: &Digest) 
     descriptor
 }
 
-/// Makes the image of a model: `layers` are the descriptors of the layers of `contents`, in their order.
+/// A layer with one document of Modelkeep's own, and where in it the bytes of the document begin. The document lies in
+/// [`OWN_DIRECTORY`](crate::scan::OWN_DIRECTORY) beside the model, and is no file of it.
+#[must_use]
+pub fn document_layer(image_path: &ImagePath, name: &str, document: &[u8]) -> (Vec<u8>, u64) {
+    let own = crate::scan::OWN_DIRECTORY;
+    let mut layer: Vec<u8> = image_path
+        .directories()
+        .map(str::to_owned)
+        .chain([image_path.member(own)])
+        .flat_map(|name| tar::directory(&name))
+        .collect();
+    let size = document.len() as u64;
+    let name = image_path.member(&format!("{own}/{name}"));
+    layer.extend(tar::file(&name, FileMode::Plain, size, layer.len() as u64));
+    let offset = layer.len() as u64;
+    layer.extend_from_slice(document);
+    layer.extend_from_slice(tar::tail(size));
+    layer.extend_from_slice(&tar::END);
+    (layer, offset)
+}
+
+/// Makes the image of a model: `layers` are the descriptors of the layers of `contents`, in their order, and then those
+/// of [documents](document_layer).
 ///
 /// The same arguments give the same bytes. What is said about the version stands in the labels of the config and in
 /// the annotations of the manifest; the contents list is a label only.
@@ -265,6 +293,9 @@ pub fn build(
     let annotations = annotations(&contents, settings, provenance)?;
     let mut labels = annotations.clone();
     labels.insert(Contents::LABEL.to_owned(), contents.to_json());
+    if let Some(record) = &provenance.record {
+        labels.insert(annotation::RECORD.to_owned(), record.clone());
+    }
     let architectures: &[&str] = match platforms {
         Platforms::Single => &["amd64"],
         Platforms::Index => &["amd64", "arm64"],

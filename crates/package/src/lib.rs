@@ -23,7 +23,7 @@
 //! let found = scan::scan(directory.path(), &scan::ScanOptions::default())?;
 //! let path = image::ImagePath::default();
 //! let plans = layout::layout(&found.files, &path, &Limits::default())?;
-//! let packed = pack::pack_layer(&found.files, &plans[0], None, &mut |_| {})?;
+//! let packed = pack::pack_layer(&found.files, &plans[0], None, &mut |_: u64| {})?;
 //! assert_eq!(packed.hashed.size(), plans[0].size());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -58,8 +58,30 @@ pub enum PackError {
     },
 }
 
-/// Reads the files of `plan` and writes their layer to `sink`; without one, the layer is only hashed. `on_bytes` is
-/// told how many bytes of files came, as they come.
+/// Sees the bytes of files while they are read into a layer, so that nobody has to read them a second time.
+pub trait Watch {
+    /// Takes the next bytes of a file, which is named by its place among the files. They come in order and none is left
+    /// out; the files come one after the other.
+    fn bytes(&mut self, file: usize, bytes: &[u8]);
+}
+
+/// Only counts.
+impl<F: FnMut(u64)> Watch for F {
+    fn bytes(&mut self, _: usize, bytes: &[u8]) {
+        self(bytes.len() as u64);
+    }
+}
+
+/// Opens a file that was scanned, for reading.
+///
+/// # Errors
+/// [`PackError::Changed`] when it is not what it was; [`PackError::Read`].
+pub fn open(file: &ModelFile) -> Result<File, PackError> {
+    Opened::open(file).map(|opened| opened.file)
+}
+
+/// Reads the files of `plan` and writes their layer to `sink`; without one, the layer is only hashed. `watch` sees the
+/// bytes of files as they come.
 ///
 /// Every file is read once. Writes are of 1 MiB, aligned in memory and in the layer, but for the last.
 ///
@@ -69,7 +91,7 @@ pub fn pack_layer(
     files: &[ModelFile],
     plan: &LayerPlan,
     mut sink: Option<&mut (dyn Sink + '_)>,
-    on_bytes: &mut dyn FnMut(u64),
+    watch: &mut dyn Watch,
 ) -> Result<PackedLayer, PackError> {
     let mut write = |offset: u64, bytes: &[u8]| match &mut sink {
         Some(sink) => sink.write(offset, bytes),
@@ -87,7 +109,7 @@ pub fn pack_layer(
         let name = plan.image_path().member(file.path.as_str());
         head.extend_from_slice(&tar::file(&name, file.mode, size, member.header_offset));
         layer.put(&head).map_err(refused(file))?;
-        digests.push(layer.put_file(file, on_bytes)?);
+        digests.push(layer.put_file(member.file, file, watch)?);
         head.clear();
         head.extend_from_slice(tar::tail(size));
     }
@@ -114,7 +136,12 @@ impl Layer<'_> {
         self.stream.put(bytes)
     }
 
-    fn put_file(&mut self, file: &ModelFile, on_bytes: &mut dyn FnMut(u64)) -> Result<Digest, PackError> {
+    fn put_file(
+        &mut self,
+        place: usize,
+        file: &ModelFile,
+        watch: &mut dyn Watch,
+    ) -> Result<Digest, PackError> {
         let mut opened = Opened::open(file)?;
         let mut hasher = Sha256::new();
         let mut left = file.stamp.size;
@@ -122,9 +149,9 @@ impl Layer<'_> {
             let room = self.stream.room(left);
             let came = opened.read(room)?;
             update_both(&mut hasher, &mut self.hasher, &room[..came]);
+            watch.bytes(place, &room[..came]);
             self.stream.advance(came).map_err(refused(file))?;
             left -= came as u64;
-            on_bytes(came as u64);
         }
         opened.finish()?;
         Ok(Digest::from_sha256(hasher.finish()))

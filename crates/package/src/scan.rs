@@ -15,6 +15,9 @@ use unicode_normalization::UnicodeNormalization as _;
 /// Names in the root of a directory that are Modelkeep's own and never part of the model.
 pub const OWN_FILES: [&str; 3] = ["modelkeep.toml", "modelkeep.lock", ignored::IGNORE_FILE];
 
+/// A directory in the root that is Modelkeep's own, and never part of the model.
+pub const OWN_DIRECTORY: &str = ".modelkeep";
+
 /// What an interrupted pull leaves begins with this, in whatever directory, and is never part of the model.
 pub const PARTIAL_PREFIX: &str = ".modelkeep-partial-";
 
@@ -201,7 +204,7 @@ impl std::fmt::Display for SymlinkProblem {
 /// Finds the files of the model in `directory`.
 ///
 /// Regular files are taken, and symlinks are followed as long as they lead to something inside the directory. Left
-/// out are whatever is named `.git`, Modelkeep's [own files](OWN_FILES) in the root, the leftovers of interrupted
+/// out are whatever is named `.git`, Modelkeep's [own files](OWN_FILES) and [directory](OWN_DIRECTORY) in the root, the leftovers of interrupted
 /// pulls, and what `.modelkeepignore` in the root names; that file has the syntax of `.gitignore`. Nothing else is
 /// left out: what cannot be pushed is an error.
 ///

@@ -113,7 +113,7 @@ pub(crate) fn pack_files(files: &[ModelFile]) -> Version {
     let mut memory = Memory::default();
     for plan in &plans {
         let sink = MemorySink::default();
-        let packed = pack::pack_layer(files, plan, Some(&mut &sink), &mut |_| {}).unwrap();
+        let packed = pack::pack_layer(files, plan, Some(&mut &sink), &mut |_: u64| {}).unwrap();
         for (member, digest) in plan.members().iter().zip(&packed.files) {
             digests[member.file] = Some(digest.clone());
         }

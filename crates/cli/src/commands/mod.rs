@@ -2,9 +2,11 @@
 
 mod completions;
 mod config;
+mod diff;
 mod export;
 mod gc;
 mod init;
+mod inspect;
 mod login;
 mod pull;
 mod push;
@@ -15,6 +17,8 @@ mod verify;
 mod versions;
 
 use std::path::Path;
+
+pub(crate) use push::cache_path;
 
 use crate::{
     args::{Cli, Command},
@@ -32,6 +36,8 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Push(arguments) => push::run(arguments, global),
         Command::Versions(arguments) => versions::run(arguments, &here()?),
         Command::Show(arguments) => show::run(arguments, &here()?),
+        Command::Inspect(arguments) => inspect::run(arguments, &here()?),
+        Command::Diff(arguments) => diff::run(arguments, &here()?, global.quiet),
         Command::Pull(arguments) => pull::run(arguments, &here()?, global.quiet),
         Command::Verify(arguments) => verify::run(arguments, &here()?, global.quiet),
         Command::Export(arguments) => export::run(arguments, &here()?, global.quiet),
@@ -46,7 +52,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Failure> {
 }
 
 /// How many threads read, hash and write: what there are processors, but not so many that disks only seek.
-fn workers() -> usize {
+pub(crate) fn workers() -> usize {
     std::thread::available_parallelism()
         .map_or(1, std::num::NonZero::get)
         .min(8)

@@ -3,11 +3,19 @@
 mod document;
 mod job;
 mod layers;
+mod record;
 mod remote;
 
-use std::path::{Path, PathBuf};
+pub(crate) use job::cache_path;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
 
 use modelkeep_core::{Descriptor, Digest, Host, RepoName, Tag};
+use modelkeep_inspect::Survey;
 use modelkeep_ledger::{History, Standing};
 use modelkeep_package::{
     cache::Cache,
@@ -22,6 +30,7 @@ use crate::{
     error::{Exit, Failure},
     report::{Answer, human, json, progress::Progress},
     settings::Settings,
+    tensors::HashCache,
     wiring::Endpoint,
 };
 
@@ -138,6 +147,9 @@ struct Job<'a> {
     files: Vec<ModelFile>,
     warnings: Vec<Warning>,
     plans: Vec<LayerPlan>,
+    /// What the headers of the files say, when somebody has asked.
+    survey: Mutex<Option<Arc<Survey>>>,
+    hashes: HashCache,
     cache: Cache,
     /// `None` when the embedded store does not have the repository yet.
     endpoint: Option<Endpoint>,
@@ -151,6 +163,8 @@ struct Job<'a> {
 struct Packed {
     digests: Vec<Digest>,
     layers: Vec<Descriptor>,
+    /// Hashes of the tensors of the files that were read, by the places of the files.
+    tensors: BTreeMap<usize, Vec<String>>,
     bytes_read: u64,
     bytes_written: u64,
     reused: Vec<bool>,

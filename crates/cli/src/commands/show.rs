@@ -3,26 +3,32 @@
 use std::fmt::Write as _;
 
 use modelkeep_core::{Contents, annotation};
+use modelkeep_inspect::Record;
 
 use crate::{
     args::Show,
     error::Failure,
     held::Held,
-    report::{Answer, human, json},
+    report::{Answer, human, json, record},
     settings::Settings,
 };
 
 pub(super) fn run(arguments: &Show, settings: &Settings) -> Result<Answer, Failure> {
     let held = Held::find(settings, &arguments.version)?;
     let contents = held.contents()?;
-    let report = report(&held, contents.as_ref());
+    let found = match &contents {
+        Some(contents) if arguments.json.json => Some(held.whole_record(contents)?),
+        Some(contents) => Some(held.record(contents)?),
+        None => None,
+    };
+    let report = report(&held, contents.as_ref(), found);
     if arguments.json.json {
         return Ok(json::answer(&report));
     }
     Ok(Answer::done(text(&held, &report)))
 }
 
-fn report(held: &Held, contents: Option<&Contents>) -> json::Show {
+fn report(held: &Held, contents: Option<&Contents>, found: Option<Record>) -> json::Show {
     let files = contents.map(|contents| {
         let files = contents.files().iter().map(|file| json::File {
             path: file.path.to_string(),
@@ -60,6 +66,7 @@ fn report(held: &Held, contents: Option<&Contents>) -> json::Show {
             message: p.publish.message.clone(),
             parent: p.parent.as_ref().map(ToString::to_string),
         }),
+        record: found,
     }
 }
 
@@ -123,6 +130,10 @@ fn text(held: &Held, report: &json::Show) -> String {
         "layers",
         &format!("{}, {}", report.layers.len(), human::bytes(bytes)),
     );
+    if let Some(found) = &report.record {
+        text.push('\n');
+        text.push_str(&record::text(found));
+    }
     text.push('\n');
     let mut rows = vec![["FILE", "SIZE", "SHA256"].map(str::to_owned).to_vec()];
     rows.extend(report.files.iter().map(|file| {

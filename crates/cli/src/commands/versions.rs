@@ -6,13 +6,15 @@ use modelkeep_core::{
     Descriptor, Digest, Document, Reference, SemVer, Tag, annotation,
     content::{Error, Names, Source},
 };
+use modelkeep_inspect::Record;
 use modelkeep_transfer::in_parallel;
 
 use super::workers;
 use crate::{
     args::Versions,
+    condition::Condition,
     error::{Failure, SettingsError},
-    held::{read_document, stated},
+    held::{read_document, read_image, stated},
     report::{Answer, human, json},
     settings::Settings,
     wiring::{self, Endpoint},
@@ -33,13 +35,68 @@ pub(super) fn run(arguments: &Versions, settings: &Settings) -> Result<Answer, F
     for version in &mut versions {
         version.aliases = aliases.get(&version.digest).cloned().unwrap_or_default();
     }
+    let asked = asked(arguments);
+    if !asked.is_empty() {
+        measure(&endpoint, &mut versions, &asked)?;
+    }
+    versions.retain(|version| {
+        let is_true = |condition: &Condition| {
+            let value = version.metrics.get(&condition.metric);
+            value.is_some_and(|value| condition.is_true_of(*value))
+        };
+        arguments.conditions.iter().all(is_true)
+    });
     if arguments.json.json {
         return Ok(json::answer(&json::Versions {
             repository: name.to_string(),
             versions,
         }));
     }
-    Ok(Answer::done(text(&versions)))
+    Ok(Answer::done(text(&versions, &arguments.metrics)))
+}
+
+/// The metrics that are asked for.
+fn asked(arguments: &Versions) -> Vec<&str> {
+    let conditions = arguments
+        .conditions
+        .iter()
+        .map(|condition| condition.metric.as_str());
+    arguments
+        .metrics
+        .iter()
+        .map(String::as_str)
+        .chain(conditions)
+        .collect()
+}
+
+/// Adds what nobody declared and the files say: it stands in the record of a version, which is fetched with the config
+/// of its image.
+fn measure(endpoint: &Endpoint, versions: &mut [json::Version], asked: &[&str]) -> Result<(), Failure> {
+    let source = endpoint.source();
+    let missing: Vec<usize> = (0..versions.len())
+        .filter(|&at| asked.iter().any(|name| !versions[at].metrics.contains_key(*name)))
+        .collect();
+    let records = in_parallel(&missing, workers(), |&at| {
+        let Some(manifest) = endpoint.manifest(&versions[at].digest)? else {
+            // It was deleted since.
+            return Ok(None);
+        };
+        let (_, config) = read_image(source, &manifest)?;
+        let labels = config.config.labels.unwrap_or_default();
+        Ok::<_, Failure>(
+            labels
+                .get(annotation::RECORD)
+                .and_then(|record| Record::parse(record)),
+        )
+    })?;
+    for (at, record) in missing.into_iter().zip(records) {
+        for name in asked {
+            if let Some(value) = record.as_ref().and_then(|record| record.metric(name)) {
+                versions[at].metrics.entry((*name).to_owned()).or_insert(value);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn aliases(names: &dyn Names, settings: &Settings) -> Result<HashMap<Digest, Vec<String>>, Failure> {
@@ -176,17 +233,23 @@ fn blobs(source: &dyn Source, root: &Descriptor) -> Result<HashMap<Digest, u64>,
     Ok(blobs)
 }
 
-fn text(versions: &[json::Version]) -> String {
+fn text(versions: &[json::Version], metrics: &[String]) -> String {
     let header = [
         "VERSION", "DIGEST", "SIZE", "NEW", "WHEN", "BY", "PARENT", "MESSAGE",
     ];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
+    // Before the message, which is as long as it is.
+    let place = header.len() - 1;
+    rows[0].splice(
+        place..place,
+        metrics.iter().map(|name| human::first_line(name, 30)),
+    );
     rows.extend(versions.iter().map(|version| {
         let name = match version.aliases.as_slice() {
             [] => version.version.clone(),
             aliases => format!("{} ({})", version.version, aliases.join(", ")),
         };
-        vec![
+        let mut row = vec![
             name,
             version.digest.short().to_owned(),
             human::bytes(version.size),
@@ -195,7 +258,15 @@ fn text(versions: &[json::Version]) -> String {
             human::first_line(version.author.as_deref().unwrap_or("-"), 30),
             version.parent.clone().unwrap_or_else(|| "-".to_owned()),
             human::first_line(version.message.as_deref().unwrap_or_default(), 60),
-        ]
+        ];
+        let value = |name| {
+            version
+                .metrics
+                .get(name)
+                .map_or_else(|| "-".to_owned(), f64::to_string)
+        };
+        row.splice(place..place, metrics.iter().map(value));
+        row
     }));
     human::table(&rows)
 }

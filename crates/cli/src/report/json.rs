@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use modelkeep_core::{Descriptor, Digest, ImageConfig};
+use modelkeep_inspect::Record;
 use serde::Serialize;
 
 use super::Answer;
@@ -51,6 +52,29 @@ pub(crate) struct Show {
     pub(crate) params: BTreeMap<String, String>,
     pub(crate) origin: Origin,
     pub(crate) history: Option<Entry>,
+    pub(crate) record: Option<Record>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Inspect {
+    pub(crate) name: String,
+    pub(crate) digest: Option<Digest>,
+    pub(crate) record: Record,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Diff {
+    pub(crate) from: Side,
+    pub(crate) to: Side,
+    #[serde(flatten)]
+    pub(crate) diff: modelkeep_inspect::Diff,
+}
+
+/// One of two models.
+#[derive(Serialize)]
+pub(crate) struct Side {
+    pub(crate) name: String,
+    pub(crate) digest: Option<Digest>,
 }
 
 #[derive(Serialize)]

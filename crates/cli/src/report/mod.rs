@@ -1,8 +1,10 @@
 //! How results look: for people, for machines, and while they are being made.
 
+pub(crate) mod diff;
 pub(crate) mod human;
 pub(crate) mod json;
 pub(crate) mod progress;
+pub(crate) mod record;
 
 use crate::error::Exit;
 

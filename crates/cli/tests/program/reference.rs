@@ -4,12 +4,14 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use crate::harness::Home;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 17] = [
     "",
     "init",
     "push",
     "versions",
     "show",
+    "inspect",
+    "diff",
     "pull",
     "verify",
     "export",

@@ -277,7 +277,8 @@ pub(super) fn known(module: &str, name: &str) -> Known {
         return Known::Harmless;
     }
     // Text that is taken for a pickle names what cannot be imported.
-    let is_name = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "_.<>".contains(c));
+    let is_name =
+        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "_.<>".contains(c));
     if !is_name(module) || !is_name(name) {
         return Known::Unknown;
     }

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use modelkeep_core::{ByteRange, ModelPath};
+
 use super::{Listed, Looking, SurveyError, groups::part};
-use crate::{Tensor, gguf, record::Tokenizer, safetensors};
+use crate::{Tensor, gguf, onnx, record::Tokenizer, safetensors};
 
 /// Looks at each file that has the name of a model file.
 pub(super) fn look(looking: &mut Looking<'_>) -> Result<(), SurveyError> {
@@ -22,6 +24,11 @@ pub(super) fn look(looking: &mut Looking<'_>) -> Result<(), SurveyError> {
             if let Some(read) = looking.read(file, gguf::read)? {
                 apply_gguf(looking, &read.metadata);
                 list(looking, file, read.tensors);
+            }
+        } else if path.ends_with(".onnx") {
+            looking.record.formats.push("onnx".to_owned());
+            if let Some(read) = looking.read(file, onnx::read)? {
+                add_onnx(looking, file, read);
             }
         }
     }
@@ -44,6 +51,73 @@ fn list(looking: &mut Looking<'_>, file: usize, tensors: Vec<Tensor>) {
             place: tensor.range.map(|range| (file, range)),
         });
     }
+}
+
+fn add_onnx(looking: &mut Looking<'_>, file: usize, read: onnx::Onnx) {
+    let record = &mut looking.record;
+    // The first graph speaks for the model: the others are the same in other precisions, or parts of it.
+    if record.inputs.is_empty() && record.outputs.is_empty() {
+        record.inputs = read.inputs;
+        record.outputs = read.outputs;
+        record.opsets = read.opsets;
+    }
+    let mut problems = BTreeSet::new();
+    for tensor in read.initializers {
+        let place = match tensor.data {
+            onnx::Data::Scattered => None,
+            onnx::Data::Here(range) => Some((file, range)),
+            onnx::Data::External {
+                location,
+                offset,
+                length,
+            } => match external(looking, file, &location, offset, length) {
+                Ok(place) => place,
+                Err(problem) => {
+                    problems.insert(format!("{:?} {problem}", tensor.name));
+                    None
+                }
+            },
+        };
+        looking.add(Listed {
+            file,
+            name: tensor.name,
+            dtype: tensor.dtype,
+            shape: tensor.shape,
+            place,
+        });
+    }
+    for problem in problems.into_iter().take(10) {
+        looking.problem(file, problem);
+    }
+}
+
+/// The bytes of a tensor in another file of the version, which must be beside or below the graph.
+fn external(
+    looking: &Looking<'_>,
+    file: usize,
+    location: &str,
+    offset: u64,
+    length: Option<u64>,
+) -> Result<Option<(usize, ByteRange)>, String> {
+    let is_plain = location.parse::<ModelPath>().is_ok();
+    let held = looking.find(&format!("{}{location}", directory(&looking.list[file].0)));
+    let Some(held) = held.filter(|_| is_plain) else {
+        return Err(format!("lies in {location:?}, which is no file of the model"));
+    };
+    let Some(length) = length else {
+        return Ok(None);
+    };
+    let range = ByteRange { offset, length };
+    match range.end().filter(|&end| end <= looking.list[held].1) {
+        Some(_) => Ok(Some((held, range))),
+        None => Err(format!("lies past the end of {location:?}")),
+    }
+}
+
+/// The directory of a file, with a slash at its end if it is not the top.
+fn directory(path: &str) -> String {
+    path.rsplit_once('/')
+        .map_or(String::new(), |(directory, _)| format!("{directory}/"))
 }
 
 /// Makes sure that each tensor is in the file in which the index says that it is.

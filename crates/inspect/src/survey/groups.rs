@@ -63,7 +63,7 @@ pub(super) fn count(listed: &[Listed], files: &[(String, u64)], record: &mut Rec
 }
 
 /// The name of a file without its number, if it is one of several: `model-00001-of-00003.safetensors`.
-pub(super) fn family(name: &str) -> String {
+fn family(name: &str) -> String {
     match part(name) {
         Some((before, _, count, after)) => format!("{before}-of-{count}{after}"),
         None => name.to_owned(),
@@ -71,7 +71,7 @@ pub(super) fn family(name: &str) -> String {
 }
 
 /// Takes the name of a part of a model to pieces: what comes before, number, how many there are, what comes after.
-pub(super) fn part(name: &str) -> Option<(&str, u64, u64, &str)> {
+pub(crate) fn part(name: &str) -> Option<(&str, u64, u64, &str)> {
     let (front, back) = name.rsplit_once("-of-")?;
     let (before, number) = front.rsplit_once('-')?;
     let end = back.find(|c: char| !c.is_ascii_digit()).unwrap_or(back.len());

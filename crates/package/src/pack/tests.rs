@@ -20,9 +20,9 @@ fn directory(files: &[(&str, usize)]) -> tempfile::TempDir {
     directory
 }
 
-fn pack_first(files: &[ModelFile], on_bytes: &mut dyn FnMut(u64)) -> Result<PackedLayer, PackError> {
+fn pack_first(files: &[ModelFile], watch: &mut dyn Watch) -> Result<PackedLayer, PackError> {
     let plans = layout(files, &ImagePath::default(), &Limits::default()).unwrap();
-    pack_layer(files, &plans[0], None, on_bytes)
+    pack_layer(files, &plans[0], None, watch)
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn a_sink_that_refuses_ends_it() {
         let model = directory(&[("a", size)]);
         let files = scan(model.path());
         let plans = layout(&files, &ImagePath::default(), &Limits::default()).unwrap();
-        let packed = pack_layer(&files, &plans[0], Some(&mut Full), &mut |_| {});
+        let packed = pack_layer(&files, &plans[0], Some(&mut Full), &mut |_: u64| {});
         assert!(matches!(packed, Err(PackError::Write { path, .. }) if path.as_str() == "a"));
     }
 }
@@ -228,6 +228,6 @@ fn small_layers_are_one_write() {
     let sink = MemorySink::default();
     let files = scan(model.path());
     let plans = layout(&files, &ImagePath::default(), &Limits::default()).unwrap();
-    pack_layer(&files, &plans[0], Some(&mut &sink), &mut |_| {}).unwrap();
+    pack_layer(&files, &plans[0], Some(&mut &sink), &mut |_: u64| {}).unwrap();
     assert_eq!(sink.bytes.lock().unwrap().len(), 512 * 5);
 }

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
-use super::{OWN_FILES, PARTIAL_PREFIX, ScanError};
+use super::{OWN_DIRECTORY, OWN_FILES, PARTIAL_PREFIX, ScanError};
 
 /// The file in the root of a model directory that says what else is not part of the model.
 pub(super) const IGNORE_FILE: &str = ".modelkeepignore";
@@ -33,7 +33,7 @@ impl Ignored {
         let Some(name) = path.file_name() else {
             return false;
         };
-        let own = OWN_FILES.iter().any(|own| path == Path::new(own));
+        let own = path == Path::new(OWN_DIRECTORY) || OWN_FILES.iter().any(|own| path == Path::new(own));
         let leftover = name.as_encoded_bytes().starts_with(PARTIAL_PREFIX.as_bytes());
         own || leftover || name == ".git" || self.rules.matched(path, is_directory).is_ignore()
     }

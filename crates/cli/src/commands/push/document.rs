@@ -44,6 +44,7 @@ impl Job<'_> {
             message: self.message(),
             metrics: figures.metrics.clone(),
             params: figures.params.clone(),
+            record: None,
         };
         Ok((said, provenance.author))
     }
@@ -52,13 +53,19 @@ impl Job<'_> {
     /// its size before any file is read.
     pub(super) fn check_image(&self, said: &Said) -> Result<(), Failure> {
         let unread = Digest::of(b"");
-        let layers: Vec<Descriptor> = self
+        let mut layers: Vec<Descriptor> = self
             .plans
             .iter()
             .map(|plan| image::layer_descriptor(&self.files, plan, &unread))
             .collect();
         let contents = self.contents(&vec![unread; self.files.len()], &layers)?;
-        self.image(contents, &layers, said).map(drop)
+        let recorded = self.unread_record()?;
+        layers.extend(recorded.table.map(|(descriptor, _)| descriptor));
+        let said = Said {
+            record: Some(recorded.label),
+            ..said.clone()
+        };
+        self.image(contents, &layers, &said).map(drop)
     }
 
     pub(super) fn image(

@@ -1,6 +1,9 @@
 //! What a push finds out first, and what it decides.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
 
 use modelkeep_core::{
     Bump, Descriptor, Digest, Limits, Mutability, Reference, SemVer, Tag,
@@ -27,6 +30,7 @@ use crate::{
     provenance::now,
     report::{human, json, progress::Progress},
     settings::{Origin, Settings},
+    tensors::HashCache,
     wiring::{self, Endpoint},
 };
 
@@ -63,8 +67,13 @@ impl<'a> Job<'a> {
             None => wiring::place(settings, None, settings.repository_name()?)?,
         };
         let endpoint = wiring::for_push(settings, host.as_ref(), &name)?;
-        // What the registry would refuse in the end is refused before anything is read.
+        // What the registry would refuse in the end is refused before anything is read. One layer is kept free for
+        // the table of tensors.
         let limits = limits(endpoint.as_ref());
+        let limits = Limits {
+            layers: limits.layers.saturating_sub(1).max(1),
+            ..limits
+        };
         let plans = layout(&scan.files, &image.path, &limits).map_err(Failure::failed)?;
         let history = match &endpoint {
             Some(endpoint) => endpoint.history()?,
@@ -91,6 +100,9 @@ impl<'a> Job<'a> {
             files: scan.files,
             warnings: scan.warnings,
             plans,
+            survey: Mutex::default(),
+            // The cache lies in the store's directory, which a dry run does not make.
+            hashes: HashCache::new(settings, !arguments.dry_run || settings.store.value.exists()),
             cache: Cache::open(cache_path(settings, directory)),
             endpoint,
             host,
@@ -196,8 +208,10 @@ impl<'a> Job<'a> {
         let digest = match standing {
             Some(standing) if same_root => standing.manifest.digest.clone(),
             _ => {
-                let (said, _) = self.said(figures)?;
-                self.image(contents, &packed.layers, &said)?.top().digest.clone()
+                let (mut said, _) = self.said(figures)?;
+                let (recorded, layers) = self.recorded_layers(&packed, None)?;
+                said.record = Some(recorded);
+                self.image(contents, &layers, &said)?.top().digest.clone()
             }
         };
         let verdict = judge(
@@ -246,14 +260,16 @@ impl<'a> Job<'a> {
     }
 
     pub(super) fn publish_stored(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
-        let (said, author) = self.said(figures)?;
+        let (mut said, author) = self.said(figures)?;
         self.check_image(&said)?;
         let store = Store::create(&self.settings.store.value)?;
         let (repository, _) = store.create_repository(&self.name, &self.settings.mutability.value, &now())?;
         let packed = self.pack(Some(&repository), progress)?;
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
-        let image = self.image(contents, &packed.layers, &said)?;
+        let (recorded, layers) = self.recorded_layers(&packed, Some(&repository))?;
+        said.record = Some(recorded);
+        let image = self.image(contents, &layers, &said)?;
         for blob in image.configs.iter().chain(&image.manifests).chain(&image.index) {
             repository.put(&blob.descriptor.media_type, &blob.bytes)?;
         }
@@ -372,7 +388,7 @@ fn mark_executables(files: &mut [ModelFile], patterns: &[String]) -> Result<(), 
 }
 
 /// One cache for each model directory, in the store's own directory.
-fn cache_path(settings: &Settings, directory: &Path) -> PathBuf {
+pub(crate) fn cache_path(settings: &Settings, directory: &Path) -> PathBuf {
     let directory = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
     let name = Digest::of(directory.as_os_str().as_encoded_bytes());
     settings.store.value.join("cache").join("scan").join(name.hex())

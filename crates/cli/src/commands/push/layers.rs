@@ -1,6 +1,6 @@
 //! Files into layers: read once, in parallel, and only what is not remembered.
 
-use std::time::SystemTime;
+use std::{collections::BTreeMap, time::SystemTime};
 
 use modelkeep_core::{
     ByteRange, Descriptor, Digest,
@@ -14,7 +14,7 @@ use modelkeep_package::{
 };
 use modelkeep_transfer::in_parallel;
 
-use super::{Job, Packed, workers};
+use super::{Job, Packed, record::Hashing, workers};
 use crate::{
     error::{Failure, registry},
     report::progress::Progress,
@@ -31,10 +31,11 @@ impl Job<'_> {
         struct Layer {
             descriptor: Descriptor,
             files: Vec<Digest>,
+            tensors: BTreeMap<usize, Vec<String>>,
             read: bool,
             written: u64,
         }
-        let packed = in_parallel(&self.plans, workers(), |plan| {
+        let mut packed = in_parallel(&self.plans, workers(), |plan| {
             if let Some((descriptor, files)) = self.remembered(plan) {
                 let there = match target {
                     Some(target) => target.need(&descriptor)? == Need::Nothing,
@@ -46,18 +47,21 @@ impl Job<'_> {
                     return Ok(Layer {
                         descriptor,
                         files,
+                        tensors: BTreeMap::new(),
                         read,
                         written,
                     });
                 }
             }
             let begun = SystemTime::now();
-            let packed = self.send(plan, target, progress)?;
+            let (packed, tensors) = self.send(plan, target, progress)?;
             let written = if target.is_some() { plan.size() } else { 0 };
             self.remember(plan, &packed.files, packed.hashed.digest(), begun);
+            self.remember_tensors(plan, &packed.files, &tensors)?;
             Ok::<_, Failure>(Layer {
                 descriptor: image::layer_descriptor(&self.files, plan, packed.hashed.digest()),
                 files: packed.files,
+                tensors,
                 read: true,
                 written,
             })
@@ -80,17 +84,23 @@ impl Job<'_> {
                 .iter()
                 .map(|layer| self.is_reused(target, layer.read, &layer.descriptor))
                 .collect(),
+            tensors: packed
+                .iter_mut()
+                .flat_map(|layer| std::mem::take(&mut layer.tensors))
+                .collect(),
             layers: packed.into_iter().map(|layer| layer.descriptor).collect(),
         })
     }
 
-    /// Reads the files of a layer into `target`, again from the beginning when the connection to it breaks.
+    /// Reads the files of a layer into `target`, again from the beginning when the connection to it breaks. Gives the
+    /// hashes of their tensors too.
     pub(super) fn send(
         &self,
         plan: &LayerPlan,
         target: Option<&dyn Target>,
         progress: &Progress,
-    ) -> Result<PackedLayer, Failure> {
+    ) -> Result<(PackedLayer, BTreeMap<usize, Vec<String>>), Failure> {
+        let survey = self.survey()?;
         let size = plan.size();
         let mut shown = 0;
         let mut attempt = || {
@@ -98,17 +108,20 @@ impl Job<'_> {
                 .map(|target| target.begin(Expect::Unknown { size }))
                 .transpose()?;
             let mut done = 0;
-            let packed = pack_layer(&self.files, plan, sink.as_deref_mut(), &mut |bytes| {
+            let mut on_bytes = |bytes| {
                 done += bytes;
                 // What is sent a second time is no progress.
                 progress.add(done.max(shown) - shown);
                 shown = shown.max(done);
-            })
-            .map_err(Failure::failed)?;
+            };
+            let mut hashing = Hashing::new(&survey, &mut on_bytes);
+            let packed =
+                pack_layer(&self.files, plan, sink.as_deref_mut(), &mut hashing).map_err(Failure::failed)?;
+            let tensors = hashing.finish();
             if let Some(sink) = sink {
                 sink.commit(&packed.hashed)?;
             }
-            Ok(packed)
+            Ok((packed, tensors))
         };
         for _ in 1..ATTEMPTS {
             match attempt() {
@@ -157,6 +170,21 @@ impl Job<'_> {
         if let Some(recipe) = plan.recipe(&self.files, |_| digests.next()) {
             self.cache.add_layer(&recipe, layer, plan.size());
         }
+    }
+
+    fn remember_tensors(
+        &self,
+        plan: &LayerPlan,
+        files: &[Digest],
+        tensors: &BTreeMap<usize, Vec<String>>,
+    ) -> Result<(), Failure> {
+        let survey = self.survey()?;
+        for (member, digest) in plan.members().iter().zip(files) {
+            if let (Some(plan), Some(hashes)) = (survey.plan(member.file), tensors.get(&member.file)) {
+                self.hashes.add(digest, plan, hashes);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -45,12 +45,14 @@ impl Job<'_> {
         figures: &Figures,
         progress: &Progress,
     ) -> Result<Decided, Failure> {
-        let (said, _) = self.said(figures)?;
+        let (mut said, _) = self.said(figures)?;
         self.check_image(&said)?;
         let packed = self.pack(Some(registry), progress)?;
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
-        let image = self.image(contents, &packed.layers, &said)?;
+        let (recorded, layers) = self.recorded_layers(&packed, Some(registry))?;
+        said.record = Some(recorded);
+        let image = self.image(contents, &layers, &said)?;
         let top = image.top().clone();
         let manifests = image.manifests.iter().chain(&image.index);
         let (tagged, others): (Vec<_>, Vec<_>) = manifests.partition(|blob| blob.descriptor == top);

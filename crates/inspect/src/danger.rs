@@ -55,6 +55,8 @@ impl fmt::Display for Severity {
 
 /// Findings of one file that are kept.
 const MOST_FINDINGS: usize = 200;
+/// Characters of a detail.
+const DETAIL: usize = 500;
 /// Archives in archives that are looked into.
 const DEPTH: usize = 3;
 /// Members, and strings of pickles, that are looked into, all archives together.
@@ -95,6 +97,7 @@ impl Scanner<'_> {
             [] => detail.into_owned(),
             place => format!("{}: {detail}", place.join(": ")),
         };
+        let detail = detail.chars().take(DETAIL).collect();
         let finding = Finding {
             file: self.file.to_owned(),
             severity,
@@ -178,7 +181,7 @@ impl Scanner<'_> {
             return self.safetensors(bytes);
         }
         // What ends as an archive is one to some readers, whatever it begins with.
-        if zip::is_archive(bytes)? {
+        if self.place.is_empty() && zip::is_archive(bytes)? {
             self.dangerous(
                 "two-formats",
                 "it ends as a ZIP archive and does not begin as one: readers disagree about what it is",

@@ -22,6 +22,7 @@ mod json;
 mod limits;
 pub mod onnx;
 pub mod pickle;
+pub mod pickled;
 mod reader;
 pub mod record;
 pub mod safetensors;

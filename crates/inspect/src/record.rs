@@ -62,6 +62,9 @@ pub struct Record {
     /// Files that are not what they should be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
+    /// What in the files could do harm to who loads them, the worst first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<crate::danger::Finding>,
 }
 
 /// What a type has of the tensors.

@@ -30,6 +30,8 @@ pub(super) fn look(looking: &mut Looking<'_>) -> Result<(), SurveyError> {
             if let Some(read) = looking.read(file, onnx::read)? {
                 add_onnx(looking, file, read);
             }
+        } else {
+            super::pickled::look(looking, file)?;
         }
     }
     for file in 0..looking.list.len() {
@@ -41,7 +43,7 @@ pub(super) fn look(looking: &mut Looking<'_>) -> Result<(), SurveyError> {
     Ok(())
 }
 
-fn list(looking: &mut Looking<'_>, file: usize, tensors: Vec<Tensor>) {
+pub(super) fn list(looking: &mut Looking<'_>, file: usize, tensors: Vec<Tensor>) {
     for tensor in tensors {
         looking.add(Listed {
             file,

@@ -62,6 +62,9 @@ pub struct Record {
     /// Files that are not what they should be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
+    /// What in the files could do harm to who loads them, the worst first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<crate::danger::Finding>,
 }
 
 /// What a type has of the tensors.
@@ -244,7 +247,10 @@ impl Record {
     /// is the same on all of them.
     #[must_use]
     pub fn metric(&self, name: &str) -> Option<f64> {
-        let mut plain = self.metrics.iter().filter(|metric| metric.name == name && metric.dataset.is_none());
+        let mut plain = self
+            .metrics
+            .iter()
+            .filter(|metric| metric.name == name && metric.dataset.is_none());
         if let Some(metric) = plain.next() {
             return Some(metric.value);
         }

@@ -172,20 +172,17 @@ impl Record {
     /// Takes the table of tensors out of the record when it is long; `None` when it may stay.
     pub fn split(&mut self) -> Option<Vec<u8>> {
         let tensors = self.tensors.as_mut()?;
-        let table = serde_json::to_vec(&Table {
-            files: tensors.files.clone(),
-            rows: tensors.rows.clone(),
-        })
-        .expect("a table is texts, numbers and lists");
-        if table.len() <= Self::MOST_INLINE {
+        let table = Table {
+            files: std::mem::take(&mut tensors.files),
+            rows: std::mem::take(&mut tensors.rows),
+        };
+        let text = serde_json::to_vec(&table).expect("a table is texts, numbers and lists");
+        if text.len() <= Self::MOST_INLINE {
+            tensors.files = table.files;
+            tensors.rows = table.rows;
             return None;
         }
-        *tensors = Tensors {
-            count: tensors.count,
-            bytes: tensors.bytes,
-            ..Tensors::default()
-        };
-        Some(table)
+        Some(text)
     }
 
     /// Says where the table is that [`Record::split`] took out.

@@ -55,6 +55,8 @@ impl fmt::Display for Severity {
 
 /// Findings of one file that are kept.
 const MOST_FINDINGS: usize = 200;
+/// Characters of a detail.
+const DETAIL: usize = 500;
 /// Archives in archives that are looked into.
 const DEPTH: usize = 3;
 /// Members, and strings of pickles, that are looked into, all archives together.
@@ -73,7 +75,9 @@ pub fn scan(path: &str, bytes: &dyn Bytes, limits: &Limits) -> Result<Vec<Findin
         parts: 0,
     };
     scanner.look(path, bytes)?;
-    scanner.findings.sort_by(|a, b| b.severity.cmp(&a.severity));
+    scanner
+        .findings
+        .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(scanner.findings)
 }
 
@@ -93,6 +97,7 @@ impl Scanner<'_> {
             [] => detail.into_owned(),
             place => format!("{}: {detail}", place.join(": ")),
         };
+        let detail = detail.chars().take(DETAIL).collect();
         let finding = Finding {
             file: self.file.to_owned(),
             severity,
@@ -176,7 +181,7 @@ impl Scanner<'_> {
             return self.safetensors(bytes);
         }
         // What ends as an archive is one to some readers, whatever it begins with.
-        if zip::is_archive(bytes)? {
+        if self.place.is_empty() && zip::is_archive(bytes)? {
             self.dangerous(
                 "two-formats",
                 "it ends as a ZIP archive and does not begin as one: readers disagree about what it is",
@@ -271,7 +276,7 @@ impl Kind {
             "safetensors" => Self::Safetensors,
             "onnx" => Self::Onnx,
             "json" | "ipynb" => Self::Json,
-            "jinja" | "jinja2" | "j2" => Self::Template,
+            "jinja" | "jinja2" | "j2" | "template" | "tmpl" | "yaml" | "yml" => Self::Template,
             "py" | "pyc" | "pyo" | "pyd" | "pyw" | "so" | "dll" | "dylib" | "exe" | "sh" | "bat" | "ps1"
             | "cmd" => Self::Code,
             _ => Self::Other,

@@ -65,3 +65,13 @@ impl Error {
         Ok(())
     }
 }
+
+impl From<Error> for io::Error {
+    /// The error of the operating system, where it is one.
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Read { source, .. } => source,
+            error => Self::new(io::ErrorKind::InvalidData, error),
+        }
+    }
+}

@@ -24,6 +24,7 @@ mod limits;
 pub mod numpy;
 pub mod onnx;
 pub mod pickle;
+pub mod pickled;
 mod reader;
 pub mod record;
 pub mod safetensors;

@@ -1,7 +1,9 @@
 use crate::{Bytes, Error, Result};
 
-/// Bytes that are read at once.
+/// Most bytes that are read at once.
 const WINDOW: u64 = 64 << 10;
+/// Bytes that are read first, and after each jump.
+const FIRST: u64 = 4 << 10;
 
 /// Reads a file forward from some place, through a window of 64 KiB. What it cannot give is an [`Error`] that names the
 /// format and the byte.
@@ -106,8 +108,14 @@ impl<'a> Reader<'a> {
         } else if count > 0 {
             if self.at < self.start || self.at + count > self.start + self.window.len() as u64 {
                 let mut window = std::mem::take(&mut self.window);
+                let reached = self.start + window.len() as u64;
+                let ahead = if (self.start..=reached).contains(&self.at) {
+                    2 * window.len() as u64
+                } else {
+                    FIRST
+                };
                 // No longer than the window: fits.
-                window.resize(self.left().min(WINDOW) as usize, 0);
+                window.resize(self.left().min(ahead.clamp(FIRST, WINDOW).max(count)) as usize, 0);
                 self.read(self.at, &mut window)?;
                 self.window = window;
                 self.start = self.at;

@@ -2,9 +2,10 @@
 
 mod formats;
 mod groups;
+mod pickled;
 mod texts;
 
-use std::{collections::BTreeMap, io};
+use std::{cmp::Reverse, collections::BTreeMap, io};
 
 pub(crate) use groups::part;
 
@@ -12,6 +13,7 @@ use modelkeep_core::ByteRange;
 
 use crate::{
     Bytes, Error, Limits, Plan, Record,
+    danger::{self, Finding},
     hash::tensor_hash,
     record::{Place, Problem, Row, Tensors},
 };
@@ -47,7 +49,11 @@ pub struct Survey {
     /// By the places of the files.
     plans: BTreeMap<usize, Plan>,
     files: Vec<String>,
+    findings: Vec<Finding>,
 }
+
+/// Findings that a record keeps; the worst come first.
+const MOST_FINDINGS: usize = 200;
 
 /// A tensor, where it is described, and where it lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +89,32 @@ impl Survey {
         formats::look(&mut looking)?;
         texts::look(&mut looking)?;
         Ok(looking.finish())
+    }
+
+    /// Looks for what could do harm, and keeps it with the record.
+    ///
+    /// # Errors
+    /// [`SurveyError`].
+    pub fn scan(&mut self, files: &dyn Files, limits: &Limits) -> Result<(), SurveyError> {
+        let mut findings = Vec::new();
+        for (file, (path, _)) in files.list().into_iter().enumerate() {
+            let failed = |source| SurveyError {
+                path: path.clone(),
+                source,
+            };
+            let bytes = files.open(file).map_err(failed)?;
+            findings.extend(danger::scan(&path, &*bytes, limits).map_err(|error| failed(error.into()))?);
+        }
+        findings.sort_by(|a, b| (Reverse(a.severity), &a.file).cmp(&(Reverse(b.severity), &b.file)));
+        self.record.findings = findings.iter().take(MOST_FINDINGS).cloned().collect();
+        self.findings = findings;
+        Ok(())
+    }
+
+    /// What [`Survey::scan`] found, the worst first.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 
     /// Which bytes of a file are tensors; `None` when none are.
@@ -140,20 +172,17 @@ impl Record {
     /// Takes the table of tensors out of the record when it is long; `None` when it may stay.
     pub fn split(&mut self) -> Option<Vec<u8>> {
         let tensors = self.tensors.as_mut()?;
-        let table = serde_json::to_vec(&Table {
-            files: tensors.files.clone(),
-            rows: tensors.rows.clone(),
-        })
-        .expect("a table is texts, numbers and lists");
-        if table.len() <= Self::MOST_INLINE {
+        let table = Table {
+            files: std::mem::take(&mut tensors.files),
+            rows: std::mem::take(&mut tensors.rows),
+        };
+        let text = serde_json::to_vec(&table).expect("a table is texts, numbers and lists");
+        if text.len() <= Self::MOST_INLINE {
+            tensors.files = table.files;
+            tensors.rows = table.rows;
             return None;
         }
-        *tensors = Tensors {
-            count: tensors.count,
-            bytes: tensors.bytes,
-            ..Tensors::default()
-        };
-        Some(table)
+        Some(text)
     }
 
     /// Says where the table is that [`Record::split`] took out.
@@ -272,6 +301,7 @@ impl Looking<'_> {
             listed: self.listed,
             plans: plans.filter(|(_, plan)| !plan.ranges().is_empty()).collect(),
             files: self.list.iter().map(|(path, _)| path.clone()).collect(),
+            findings: Vec::new(),
         }
     }
 }

@@ -5,6 +5,8 @@
 
 mod tensors;
 
+pub(crate) use tensors::class;
+
 use modelkeep_core::ByteRange;
 
 use crate::{

@@ -10,6 +10,7 @@ mod declare_aws;
 mod harness;
 mod main_job;
 mod processes;
+mod records;
 mod reference;
 mod remote;
 mod serve;

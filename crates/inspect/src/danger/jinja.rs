@@ -51,10 +51,11 @@ pub(super) fn reaches(template: &str) -> Vec<Reach> {
         for (at, token) in tokens.iter().enumerate() {
             let before = at.checked_sub(1).and_then(|at| tokens.get(at));
             let after = tokens.get(at + 1);
-            if let Some(reach) = judge(before, token, after, at == 0) {
-                if !found.contains(&reach) && found.len() < 20 {
-                    found.push(reach);
-                }
+            if let Some(reach) = judge(before, token, after, at == 0)
+                && !found.contains(&reach)
+                && found.len() < 20
+            {
+                found.push(reach);
             }
         }
     }
@@ -151,7 +152,7 @@ fn regions(template: &str) -> impl Iterator<Item = &str> {
             rest = &rest[1..];
             let length = code_length(rest, end);
             let code = &rest[..length];
-            rest = rest.get(length + 2..).unwrap_or("");
+            rest = rest.get(length + end.len()..).unwrap_or("");
             if !is_comment {
                 return Some(code);
             }
@@ -169,7 +170,7 @@ fn code_length(code: &str, end: &str) -> usize {
             Some(_) if byte == b'\\' => is_escaped = true,
             Some(open) if byte == open => quote = None,
             Some(_) => {}
-            None if code[at..].as_bytes().starts_with(end.as_bytes()) => return at,
+            None if code.as_bytes()[at..].starts_with(end.as_bytes()) => return at,
             None if matches!(byte, b'\'' | b'"') => quote = Some(byte),
             None => {}
         }

@@ -276,6 +276,12 @@ pub(super) fn known(module: &str, name: &str) -> Known {
     if has(HARMLESS.lines(), module, name) {
         return Known::Harmless;
     }
+    // Text that is taken for a pickle names what cannot be imported.
+    let is_name =
+        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "_.<>".contains(c));
+    if !is_name(module) || !is_name(name) {
+        return Known::Unknown;
+    }
     for (technique, names) in NAMES {
         if has(names.iter().copied(), module, name) {
             return Known::Dangerous(technique);

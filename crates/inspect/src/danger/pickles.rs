@@ -49,7 +49,7 @@ impl Scanner<'_> {
         }
         let is_pickle = said || begins && (read > 0 || !trace.globals.is_empty());
         let calls = trace.globals.iter().any(|global| global.called);
-        let is_program = read > 0 && calls || self.has_dangerous(&trace);
+        let is_program = read > 0 && calls || has_dangerous(&trace, read > 0);
         if !is_pickle && !is_program {
             return Ok(());
         }
@@ -81,14 +81,6 @@ impl Scanner<'_> {
             Err(error @ Error::Read { .. }) => Err(error),
             Err(error) => Ok(Some(error)),
         }
-    }
-
-    fn has_dangerous(&self, trace: &Trace) -> bool {
-        let mut globals = trace.globals.iter();
-        globals.any(|global| {
-            global.reach == Reach::Direct
-                && matches!(names::known(&global.module, &global.name), Known::Dangerous(_))
-        })
     }
 
     fn judge(&mut self, trace: &Trace) {
@@ -163,6 +155,17 @@ impl Scanner<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a file that may be anything is a payload: a text may begin with what reads as the name of a global, and goes on
+/// to call nothing.
+fn has_dangerous(trace: &Trace, is_whole: bool) -> bool {
+    let mut globals = trace.globals.iter();
+    globals.any(|global| {
+        global.reach == Reach::Direct
+            && (global.called || is_whole)
+            && matches!(names::known(&global.module, &global.name), Known::Dangerous(_))
+    })
 }
 
 /// Whether a file begins with the opcode PROTO.

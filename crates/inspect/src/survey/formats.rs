@@ -5,15 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use modelkeep_core::{ByteRange, ModelPath};
 
 use super::{Listed, Looking, SurveyError, groups::part};
-use crate::{Tensor, gguf, keras, numpy, onnx, record::Tokenizer, safetensors, torch};
+use crate::{Tensor, gguf, keras, numpy, onnx, record::Tokenizer, safetensors};
 
-/// What a file with tensors is, by its name.
+/// What a file with tensors is, by its name; pickles are looked at elsewhere.
 #[derive(Clone, Copy)]
 enum Format {
     Safetensors,
     Gguf,
     Onnx,
-    Torch,
     Array,
     Arrays,
     Keras,
@@ -22,20 +21,11 @@ enum Format {
 impl Format {
     fn of(path: &str) -> Option<Self> {
         let name = path.rsplit('/').next().unwrap_or(path);
-        let (stem, end) = name.rsplit_once('.')?;
+        let (_, end) = name.rsplit_once('.')?;
         Some(match end {
             "safetensors" => Self::Safetensors,
             "gguf" => Self::Gguf,
             "onnx" => Self::Onnx,
-            "pt" | "pth" | "ckpt" => Self::Torch,
-            // Anything is named so; those of transformers and PEFT are checkpoints.
-            "bin"
-                if ["pytorch_model", "adapter_model", "diffusion_pytorch_model"]
-                    .iter()
-                    .any(|start| stem.starts_with(start)) =>
-            {
-                Self::Torch
-            }
             "npy" => Self::Array,
             "npz" => Self::Arrays,
             "keras" => Self::Keras,
@@ -48,7 +38,6 @@ impl Format {
             Self::Safetensors => "safetensors",
             Self::Gguf => "gguf",
             Self::Onnx => "onnx",
-            Self::Torch => "pytorch",
             Self::Array | Self::Arrays => "numpy",
             Self::Keras => "keras",
         }
@@ -60,6 +49,7 @@ pub(super) fn look(looking: &mut Looking<'_>) -> Result<(), SurveyError> {
     let mut tensors: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
     for file in 0..looking.list.len() {
         let Some(format) = Format::of(&looking.list[file].0) else {
+            super::pickled::look(looking, file)?;
             continue;
         };
         looking.record.formats.push(format.name().to_owned());
@@ -80,11 +70,6 @@ pub(super) fn look(looking: &mut Looking<'_>) -> Result<(), SurveyError> {
             Format::Onnx => {
                 if let Some(read) = looking.read(file, onnx::read)? {
                     add_onnx(looking, file, read);
-                }
-            }
-            Format::Torch => {
-                if let Some(read) = looking.read(file, torch::read)? {
-                    list(looking, file, read.tensors);
                 }
             }
             Format::Array => {
@@ -119,7 +104,7 @@ pub(super) fn look(looking: &mut Looking<'_>) -> Result<(), SurveyError> {
     Ok(())
 }
 
-fn list(looking: &mut Looking<'_>, file: usize, tensors: Vec<Tensor>) {
+pub(super) fn list(looking: &mut Looking<'_>, file: usize, tensors: Vec<Tensor>) {
     for tensor in tensors {
         looking.add(Listed {
             file,
@@ -240,15 +225,12 @@ fn check_index(
 
 /// Says which parts of a model in several files are not there.
 fn check_parts(looking: &mut Looking<'_>) {
-    let mut families: BTreeMap<(&str, &str, u64), Vec<(u64, usize)>> = BTreeMap::new();
+    let mut families: BTreeMap<_, Vec<usize>> = BTreeMap::new();
     for (file, (path, _)) in looking.list.iter().enumerate() {
-        if let Some((before, number, count, after)) = part(path)
+        if let Some((before, _, count, after)) = part(path)
             && matches!(after, ".gguf" | ".safetensors")
         {
-            families
-                .entry((before, after, count))
-                .or_default()
-                .push((number, file));
+            families.entry((before, after, count)).or_default().push(file);
         }
     }
     let incomplete: Vec<(usize, String)> = families
@@ -256,7 +238,7 @@ fn check_parts(looking: &mut Looking<'_>) {
         .filter(|((_, _, count), parts)| parts.len() as u64 != *count)
         .map(|((_, _, count), parts)| {
             (
-                parts[0].1,
+                parts[0],
                 format!("it is one of {count} parts, of which {} are there", parts.len()),
             )
         })

@@ -161,6 +161,9 @@ impl Walk<'_> {
         }
         // A module that was saved whole keeps its tensors under these names, and its parts under their own.
         if let Some(call) = &node.call {
+            if structure.get(&call.state, "_modules").is_none() {
+                return self.value(&call.state, name, depth + 1);
+            }
             for kept in ["_parameters", "_buffers", "_modules"] {
                 if let Some(held) = structure.get(&call.state, kept) {
                     self.value(held, name, depth + 1)?;

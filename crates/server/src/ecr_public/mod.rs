@@ -23,6 +23,7 @@ mod registries;
 mod repositories;
 mod resource_tags;
 
+pub(crate) use catalog_data::logo;
 pub(crate) use error::ApiError;
 pub(crate) use operation::Operation;
 

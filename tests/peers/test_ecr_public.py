@@ -112,7 +112,15 @@ class EveryOperation(WithAws):
             self.refused("InvalidTagParameterException", self.loose.create_repository, tags=[wrong], **other)
         twice = [{"Key": "x", "Value": "1"}, {"Key": "x", "Value": "2"}]
         self.refused("InvalidTagParameterException", ecr.create_repository, tags=twice, **other)
-        ecr.create_repository(tags=tags[:50], catalogData={"logoImageBlob": os.urandom(512_000)}, **other)
+        logo = b"\x89PNG" + os.urandom(512_000 - 4)
+        shown = ecr.create_repository(tags=tags[:50], catalogData={"logoImageBlob": logo}, **other)["catalogData"]
+        self.assertEqual(shown["logoUrl"], f"{self.server.url}/logos/team/other")
+        token = ecr.get_authorization_token()["authorizationData"]["authorizationToken"]
+        authorized = {"Authorization": f"Bearer {token}"}
+        status, headers, body = self.server.request("GET", "/logos/team/other", headers=authorized)
+        self.assertEqual((status, headers["Content-Type"], body), (200, "image/png", logo))
+        self.assertEqual(self.server.request("GET", "/logos/team/other")[0], 401)
+        self.assertEqual(self.server.request("GET", "/logos/team/third", headers=authorized)[0], 404)
         ecr.create_repository(repositoryName="team/third")
         listed = [one["repositoryName"] for one in ecr.describe_repositories()["repositories"]]
         self.assertEqual(listed, [REPOSITORY, "team/other", "team/third"])

@@ -125,6 +125,7 @@ impl Registry {
             Action::Ready => Ok(exchange.ready()),
             Action::Metrics => exchange.metrics(),
             Action::EcrPublic => Ok(ecr_public::answer(exchange)?),
+            Action::Logo(name) => ecr_public::logo(exchange, name),
             Action::Catalog => oci::catalog::list(exchange),
             Action::Tags(name) => oci::tags::list(exchange, name),
             Action::Referrers(name, subject) => oci::referrers::list(exchange, name, subject),

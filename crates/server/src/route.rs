@@ -18,6 +18,8 @@ pub(crate) enum Action {
     Token,
     /// An operation of the ECR Public API, which a header names.
     EcrPublic,
+    /// The picture of a repository in its catalog data.
+    Logo(RepoName),
     Health,
     Ready,
     Metrics,
@@ -43,6 +45,7 @@ impl Action {
             Self::Enter => "base",
             Self::Token => "token",
             Self::EcrPublic => "api",
+            Self::Logo(_) => "logo",
             Self::Health | Self::Ready | Self::Metrics => "operation",
             Self::Catalog => "catalog",
             Self::Tags(_) => "tags",
@@ -98,6 +101,7 @@ pub(crate) fn route(method: Method, path: &str) -> Result<Action, NoRoute> {
         ["v2", rest @ ..] => in_repository(method, rest, reads),
         ["token"] => Ok(Action::Token),
         [""] if method == Method::Post => Ok(Action::EcrPublic),
+        ["logos", name @ ..] if !name.is_empty() => reads(Action::Logo(repository(name)?)),
         ["healthz"] => reads(Action::Health),
         ["readyz"] => reads(Action::Ready),
         ["metrics"] => reads(Action::Metrics),

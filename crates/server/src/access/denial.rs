@@ -78,22 +78,24 @@ impl Access {
 
     /// Where clients reach the server, as docker writes it: HOST or HOST:PORT. `None` where nobody says.
     pub(crate) fn host(&self, request: &Request<'_>) -> Option<String> {
-        let public = self.config.public_url.as_deref().and_then(|url| {
-            let (_, rest) = url.split_once("://")?;
-            rest.split('/').next()
-        });
-        let named = || request.header("host").filter(|host| is_host(host));
-        public.or_else(named).map(str::to_owned)
+        let address = self.address(request)?;
+        let (_, rest) = address.split_once("://")?;
+        rest.split('/').next().map(str::to_owned)
+    }
+
+    /// Where clients reach the server: `https://HOST`, without a slash at its end. `None` where nobody says.
+    pub(crate) fn address(&self, request: &Request<'_>) -> Option<String> {
+        if let Some(url) = &self.config.public_url {
+            return Some(url.trim_end_matches('/').to_owned());
+        }
+        let host = request.header("host").filter(|host| is_host(host))?;
+        let scheme = if request.is_secure() { "https" } else { "http" };
+        Some(format!("{scheme}://{host}"))
     }
 
     /// The token endpoint's address as the client can reach it. `None` where nobody says.
     fn realm(&self, request: &Request<'_>) -> Option<String> {
-        if let Some(url) = &self.config.public_url {
-            return Some(format!("{}/token", url.trim_end_matches('/')));
-        }
-        let host = request.header("host").filter(|host| is_host(host))?;
-        let scheme = if request.is_secure() { "https" } else { "http" };
-        Some(format!("{scheme}://{host}/token"))
+        Some(format!("{}/token", self.address(request)?))
     }
 }
 

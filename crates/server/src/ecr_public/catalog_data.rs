@@ -1,12 +1,20 @@
 //! What the gallery shows of a repository.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use modelkeep_core::repositories::{Catalog, Change, Logo};
+use modelkeep_core::{
+    RepoName,
+    repositories::{Catalog, Change, Logo, Observed},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{ApiError, Call, check, json};
-use crate::access::Permission;
+use crate::{
+    access::Permission,
+    http::{ReplyBody, Response, Status},
+    registry::Exchange,
+    reply::Fault,
+};
 
 /// `RepositoryCatalogDataInput`
 #[derive(Default, Deserialize)]
@@ -39,7 +47,7 @@ impl CatalogInput {
     }
 }
 
-/// `RepositoryCatalogData`, without an address for the logo: nothing here shows it.
+/// `RepositoryCatalogData`
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Shown<'a> {
@@ -50,15 +58,24 @@ pub(super) struct Shown<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     operating_systems: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    logo_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     about_text: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     usage_text: Option<&'a str>,
     marketplace_certified: bool,
 }
 
-impl<'a> Shown<'a> {
-    pub(super) fn of(catalog: &'a Catalog) -> Self {
-        Self {
+impl Call<'_, '_, '_> {
+    /// What is shown of a repository.
+    pub(super) fn shown<'a>(&self, observed: &'a Observed) -> Shown<'a> {
+        let catalog = &observed.description.catalog;
+        let logo = catalog.logo.as_ref().and_then(|_| {
+            let address = self.registry().access.address(self.exchange.request)?;
+            Some(format!("{address}/logos/{}", observed.name))
+        });
+        Shown {
+            logo_url: logo,
             description: catalog.description.as_deref(),
             architectures: catalog.architectures.iter().map(String::as_str).collect(),
             operating_systems: catalog.operating_systems.iter().map(String::as_str).collect(),
@@ -86,8 +103,9 @@ pub(super) fn put(call: &mut Call<'_, '_, '_>) -> Result<Vec<u8>, ApiError> {
     let catalog = check::required("catalogData", input.catalog_data)?.read()?;
     call.allow(Permission::push(name.as_str()))?;
     call.observe(registry, &name)?;
-    call.apply(&name, &Change::PutCatalog(catalog.clone()))?;
-    Ok(json(&json!({ "catalogData": Shown::of(&catalog) })))
+    call.apply(&name, &Change::PutCatalog(catalog))?;
+    let observed = call.observe(None, &name)?;
+    Ok(json(&json!({ "catalogData": call.shown(&observed) })))
 }
 
 #[derive(Deserialize)]
@@ -104,11 +122,29 @@ pub(super) fn get(call: &mut Call<'_, '_, '_>) -> Result<Vec<u8>, ApiError> {
     check::registry_id(registry)?;
     let name = check::repository_name(input.repository_name)?;
     call.allow(Permission::pull(name.as_str()))?;
-    let catalog = call.observe(registry, &name)?.description.catalog;
-    if catalog == Catalog::default() {
+    let observed = call.observe(registry, &name)?;
+    if observed.description.catalog == Catalog::default() {
         let id = call.registry_id();
         let message = format!("The repository '{name}' in the registry with id '{id}' has no catalog data");
         return Err(ApiError::new("RepositoryCatalogDataNotFoundException", message));
     }
-    Ok(json(&json!({ "catalogData": Shown::of(&catalog) })))
+    Ok(json(&json!({ "catalogData": call.shown(&observed) })))
+}
+
+/// `GET /logos/NAME`: the picture, as whatever its bytes say that it is. Nothing that a browser would run.
+pub(crate) fn logo(exchange: &mut Exchange<'_, '_>, name: &RepoName) -> Result<Response, Fault> {
+    exchange.authorize(&[Permission::pull(name.as_str())])?;
+    let found = exchange.registry.store.logo(name)?;
+    let bytes = found.ok_or_else(|| Fault::missing("UNSUPPORTED", format!("there is no logo of {name}")))?;
+    let kind = match bytes.as_slice() {
+        [0x89, b'P', b'N', b'G', ..] => "image/png",
+        [0xff, 0xd8, 0xff, ..] => "image/jpeg",
+        [b'G', b'I', b'F', b'8', ..] => "image/gif",
+        _ => "application/octet-stream",
+    };
+    Ok(Response::new(Status::OK)
+        .field("Content-Type", kind)
+        .field("X-Content-Type-Options", "nosniff")
+        .field("Cache-Control", "no-cache")
+        .body(ReplyBody::Owned(bytes)))
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{
     ApiError, Call,
-    catalog_data::{CatalogInput, Shown},
+    catalog_data::CatalogInput,
     check, epoch_seconds, json, page,
     page::Page,
     resource_tags::{self, ResourceTag},
@@ -163,7 +163,7 @@ pub(super) fn create(call: &mut Call<'_, '_, '_>) -> Result<Vec<u8>, ApiError> {
     let observed = call.observe(None, &name)?;
     Ok(json(&json!({
         "repository": call.described(&observed)?,
-        "catalogData": Shown::of(&observed.description.catalog),
+        "catalogData": call.shown(&observed),
     })))
 }
 

@@ -27,6 +27,7 @@ ACCOUNT = "000000000000"
 
 # What private ECR says of a repository, and ECR Public does not; and that this registry keeps to it.
 EXTRA = {
+    ("Registry", "imageTagMutability"),
     ("Repository", "imageTagMutability"),
     ("Repository", "imageTagMutabilityExclusionFilters"),
 }

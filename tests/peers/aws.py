@@ -29,6 +29,7 @@ ACCOUNT = "000000000000"
 EXTRA = {
     ("Repository", "imageTagMutability"),
     ("Repository", "imageTagMutabilityExclusionFilters"),
+    ("Registry", "imageTagMutability"),
 }
 
 # What AWS's services may answer to any call, beside the errors of the operation.

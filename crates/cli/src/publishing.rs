@@ -8,7 +8,7 @@ use modelkeep_core::{
 use modelkeep_ledger::{Base, PublishError, Standing, Verdict, judge, next_free};
 
 use crate::{
-    error::Failure,
+    error::{Exit, Failure, registry},
     held::{is_about, read_document, read_image},
     settings::Settings,
     wiring::Endpoint,
@@ -116,6 +116,8 @@ impl Remote<'_> {
                 Ok(Some(other)) if other.digest != top.digest => return Err(self.taken(&other, top)?),
                 // Its answer was lost.
                 Ok(Some(_)) => {}
+                // The name is kept for what was deleted under it.
+                _ if is_conflict(&error) => return Err(Failure::new(Exit::Exists, error)),
                 _ => return Err(error.into()),
             }
         }
@@ -139,6 +141,14 @@ impl Remote<'_> {
         }
         .into())
     }
+}
+
+/// Whether a registry that enforces immutable tags refused: what it says names the reason.
+fn is_conflict(error: &content::Error) -> bool {
+    matches!(
+        registry(error),
+        Some(modelkeep_client::Error::Status { status: 409, .. })
+    )
 }
 
 fn versions(registry: &Registry) -> Result<Vec<Tag>, content::Error> {

@@ -92,20 +92,7 @@ fn push(store: &Store, name: &RepoName) {
     tag(&repository, &who, &["1.0".parse().unwrap()], &publish).unwrap();
 }
 
-// All but the two clauses that change the policy of tags: the API has no operation for that.
-modelkeep_testkit::clauses!(with_served, repositories:
-    what_is_not_there_is_observed_as_none,
-    what_is_created_is_observed,
-    what_was_never_said_is_observed_as_nothing,
-    a_name_is_created_once,
-    catalog_data_is_replaced_whole_but_for_the_logo,
-    resource_tags_are_added_changed_and_removed,
-    a_policy_is_set_changed_and_removed,
-    an_empty_repository_is_deleted,
-    images_are_deleted_only_when_that_is_said,
-    a_repository_made_again_has_nothing_of_the_one_before,
-    what_breaks_a_limit_changes_nothing,
-);
+modelkeep_testkit::repository_tests!(with_served);
 
 #[test]
 fn the_client_knows_that_this_registry_keeps_tags_and_has_them_kept() {

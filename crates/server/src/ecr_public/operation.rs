@@ -60,6 +60,7 @@ operations! {
     InitiateLayerUpload => layers::initiate,
     ListTagsForResource => resource_tags::list,
     PutImage => put_image::put,
+    PutImageTagMutability => repositories::put_mutability,
     PutRegistryCatalogData => registries::put_catalog_data,
     PutRepositoryCatalogData => catalog_data::put,
     SetRepositoryPolicy => policies::set,

@@ -167,6 +167,31 @@ pub(super) fn create(call: &mut Call<'_, '_, '_>) -> Result<Vec<u8>, ApiError> {
     })))
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PutMutability {
+    registry_id: Option<String>,
+    repository_name: Option<String>,
+    image_tag_mutability: Option<String>,
+    image_tag_mutability_exclusion_filters: Option<Vec<Filter>>,
+}
+
+/// `PutImageTagMutability`, which private ECR has. Whoever may do it may take the ground from under every version, so
+/// that it needs what deleting them needs.
+pub(super) fn put_mutability(call: &mut Call<'_, '_, '_>) -> Result<Vec<u8>, ApiError> {
+    let input: PutMutability = call.input()?.input;
+    let registry = input.registry_id.as_deref();
+    check::registry_id(registry)?;
+    let name = check::repository_name(input.repository_name)?;
+    let word = check::required("imageTagMutability", input.image_tag_mutability)?;
+    let policy = mutability(&word, input.image_tag_mutability_exclusion_filters)?;
+    call.allow(Permission::delete(name.as_str()))?;
+    call.observe(registry, &name)?;
+    call.apply(&name, &Change::SetMutability(policy))?;
+    let described = call.described(&call.observe(registry, &name)?)?;
+    Ok(json(&described))
+}
+
 /// The policy of tags in private ECR's words.
 fn mutability(word: &str, filters: Option<Vec<Filter>>) -> Result<Mutability, ApiError> {
     const FILTERS: &str = "imageTagMutabilityExclusionFilters";

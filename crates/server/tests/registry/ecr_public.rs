@@ -177,6 +177,46 @@ fn what_one_protocol_wrote_the_other_reads_under_one_rule() {
 }
 
 #[test]
+fn which_tags_may_move_is_said_and_can_be_changed() {
+    let server = Running::start(config());
+    let named = json!({ "repositoryName": "digits" });
+    call(&server, "CreateRepository", &named);
+    let answer = send(&server, "DescribeRegistries", b"{}", SECRET);
+    assert_eq!(answer.field("modelkeep-enforces"), Some("imageTagMutability"));
+    let filters = json!([{ "filterType": "WILDCARD", "filter": "latest" }]);
+    let put = json!({
+        "repositoryName": "digits", "imageTagMutability": "IMMUTABLE_WITH_EXCLUSION",
+        "imageTagMutabilityExclusionFilters": filters,
+    });
+    for _ in 0..2 {
+        let changed = call(&server, "PutImageTagMutability", &put);
+        assert_eq!(changed["imageTagMutabilityExclusionFilters"], filters);
+    }
+    let found = call(
+        &server,
+        "DescribeRepositories",
+        &json!({ "repositoryNames": ["digits"] }),
+    );
+    assert_eq!(
+        found["repositories"][0]["imageTagMutability"],
+        "IMMUTABLE_WITH_EXCLUSION"
+    );
+    for wrong in [
+        json!({ "repositoryName": "digits" }),
+        json!({ "repositoryName": "digits", "imageTagMutability": "SOMETIMES" }),
+        json!({ "repositoryName": "digits", "imageTagMutability": "IMMUTABLE_WITH_EXCLUSION" }),
+    ] {
+        let error = refused(&server, "PutImageTagMutability", &wrong);
+        assert_eq!(error, "InvalidParameterException", "{wrong}");
+    }
+    let missing = json!({ "repositoryName": "other", "imageTagMutability": "MUTABLE" });
+    assert_eq!(
+        refused(&server, "PutImageTagMutability", &missing),
+        "RepositoryNotFoundException"
+    );
+}
+
+#[test]
 fn a_layer_goes_on_in_another_process_and_remembers_how_small_its_parts_were() {
     let home = tempfile::tempdir().unwrap();
     let store = home.path().join("store");

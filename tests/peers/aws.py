@@ -25,8 +25,12 @@ KEY, SECRET = "AKIDMODELKEEP", "wJalr/XUtnFEMI+K7MDENG"
 READER, READERS_SECRET = "AKIDREADER", "another secret"
 ACCOUNT = "000000000000"
 
-# What private ECR says of a repository, and ECR Public does not.
-EXTRA = {("Repository", "imageTagMutability"), ("Repository", "imageTagMutabilityExclusionFilters")}
+# What private ECR says of a repository, and ECR Public does not; and that this registry keeps to it.
+EXTRA = {
+    ("Registry", "imageTagMutability"),
+    ("Repository", "imageTagMutability"),
+    ("Repository", "imageTagMutabilityExclusionFilters"),
+}
 
 # What AWS's services may answer to any call, beside the errors of the operation.
 COMMON = {

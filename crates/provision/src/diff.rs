@@ -89,7 +89,7 @@ fn catalog(wanted: &Wanted, have: &Description) -> Vec<Field> {
         && !shows(logo, have)
     {
         let before = match &have.catalog.logo {
-            Some(Logo::Url(_)) => have.resource_tags.get(LOGO_TAG).cloned(),
+            None | Some(Logo::Url(_)) => have.resource_tags.get(LOGO_TAG).cloned(),
             found => found.as_ref().map(ToString::to_string),
         };
         fields.push(Field::set("catalog.logo", before, Some(logo.to_string())));
@@ -97,12 +97,15 @@ fn catalog(wanted: &Wanted, have: &Description) -> Vec<Field> {
     fields
 }
 
-/// Whether a repository shows this logo. One that is not declared is nobody's business: it cannot be removed.
+/// Whether a repository has this logo. One that is not declared is nobody's business: it cannot be removed. ECR Public
+/// shows the address of a logo to accounts that it has verified, and nothing to others: the note says it for both.
 fn shows(logo: &Logo, have: &Description) -> bool {
     match (&have.catalog.logo, logo.digest()) {
-        (None, _) => false,
-        (Some(Logo::Url(_)), Some(digest)) => have.resource_tags.get(LOGO_TAG) == Some(&digest.to_string()),
+        (None | Some(Logo::Url(_)), Some(digest)) => {
+            have.resource_tags.get(LOGO_TAG) == Some(&digest.to_string())
+        }
         (Some(found), digest) => found.digest() == digest,
+        (None, None) => false,
     }
 }
 

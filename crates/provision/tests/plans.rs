@@ -102,7 +102,7 @@ fn mutability_is_set_where_the_registry_enforces_it() {
 
 #[test]
 fn a_logo_is_told_from_another_by_its_own_resource_tag() {
-    for logos in [LogosAre::Urls, LogosAre::Digests] {
+    for logos in [LogosAre::Urls, LogosAre::Digests, LogosAre::Hidden] {
         let public = MemoryRepositories::new(Powers::ecr_public(), logos);
         let mut declaration = declaration();
         declaration.catalog.logo = Some(Logo::Bytes(b"one".to_vec()));
@@ -121,7 +121,10 @@ fn a_logo_is_told_from_another_by_its_own_resource_tag() {
         // One that is no longer declared stays, and is nobody's business.
         declaration.catalog.logo = None;
         let found = up(&public, &declaration);
-        assert!(found.description.catalog.logo.is_some());
+        assert_eq!(
+            found.description.catalog.logo.is_some(),
+            logos != LogosAre::Hidden
+        );
         assert!(!found.description.resource_tags.contains_key(LOGO_TAG));
     }
 }

@@ -16,8 +16,10 @@ use modelkeep_core::{
 pub enum LogosAre {
     /// Its digest.
     Digests,
-    /// Its address, as AWS does.
+    /// Its address, as AWS does for accounts that it has verified.
     Urls,
+    /// Nothing, as AWS does for others.
+    Hidden,
 }
 
 /// Declared repositories, in memory.
@@ -111,12 +113,12 @@ impl MemoryRepositories {
 
     fn observed(&self, name: &RepoName, kept: &Kept) -> Observed {
         let mut description = kept.description.clone();
-        if let Some(logo) = &mut description.catalog.logo {
-            *logo = match (self.logos, logo.digest()) {
-                (LogosAre::Digests, Some(digest)) => Logo::Digest(digest),
-                _ => Logo::Url(format!("https://logos.invalid/{name}")),
-            };
-        }
+        let logo = description.catalog.logo.take();
+        description.catalog.logo = logo.and_then(|logo| match (self.logos, logo.digest()) {
+            (LogosAre::Hidden, _) => None,
+            (LogosAre::Digests, Some(digest)) => Some(Logo::Digest(digest)),
+            _ => Some(Logo::Url(format!("https://logos.invalid/{name}"))),
+        });
         Observed {
             name: name.clone(),
             uri: format!("registry.invalid/{name}"),

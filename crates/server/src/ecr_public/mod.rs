@@ -41,8 +41,6 @@ use crate::{
 };
 
 const AMZ_JSON: &str = "application/x-amz-json-1.1";
-/// What is enforced here of that which AWS's API does not have: a client that knows it can rely on it.
-const ENFORCES: &str = "Modelkeep-Enforces";
 /// The one region of ECR Public.
 const REGION: &str = "us-east-1";
 
@@ -77,7 +75,6 @@ pub(crate) fn answer(exchange: &mut Exchange<'_, '_>) -> Result<Response, ApiErr
     let json = operation.perform(&mut call)?;
     Ok(Response::new(Status::OK)
         .field("Content-Type", AMZ_JSON)
-        .field(ENFORCES, "imageTagMutability")
         .body(ReplyBody::Owned(json)))
 }
 

@@ -32,6 +32,8 @@ pub(super) fn describe(call: &mut Call<'_, '_, '_>) -> Result<Vec<u8>, ApiError>
         "registryUri": call.host(),
         "verified": false,
         "aliases": [],
+        // Not of AWS: by this a client knows that tags are kept here.
+        "imageTagMutability": true,
     }] })))
 }
 

@@ -30,8 +30,8 @@ use super::{
 /// Most images of a page.
 const PAGE: i32 = 1000;
 
-/// A header of `modelkeep serve`: what it enforces of that which the API of ECR Public does not have.
-const ENFORCES: &str = "modelkeep-enforces";
+/// Private ECR's member of a repository. A registry of ours has it in ECR Public's API too, and says so by `true` where
+/// it describes itself.
 const MUTABILITY: &str = "imageTagMutability";
 
 /// ECR Public, or a registry of ours that speaks its API.
@@ -49,7 +49,7 @@ impl Public {
         let request = client.describe_registries().customize();
         let answer = request.interceptor(seen.clone()).send().await;
         answer.map_err(|error| Error::of("ecr-public:DescribeRegistries", error))?;
-        Ok(seen.get().enforces.as_deref() == Some(MUTABILITY))
+        Ok(seen.json()["registries"][0][MUTABILITY] == true)
     }
 }
 
@@ -297,22 +297,16 @@ impl Kept {
 
 /// An answer as it came, with what AWS's own model of it does not know.
 #[derive(Clone, Debug, Default)]
-struct Seen(Arc<Mutex<Answer>>);
-
-#[derive(Debug, Default)]
-struct Answer {
-    enforces: Option<String>,
-    body: Vec<u8>,
-}
+struct Seen(Arc<Mutex<Vec<u8>>>);
 
 impl Seen {
-    fn get(&self) -> MutexGuard<'_, Answer> {
+    fn body(&self) -> MutexGuard<'_, Vec<u8>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn json(&self) -> Value {
         // The SDK has read it before, and said what is wrong with it.
-        serde_json::from_slice(&self.get().body).unwrap_or_default()
+        serde_json::from_slice(&self.body()).unwrap_or_default()
     }
 }
 
@@ -327,11 +321,8 @@ impl Intercept for Seen {
         _components: &RuntimeComponents,
         _config: &mut ConfigBag,
     ) -> std::result::Result<(), BoxError> {
-        let response = context.response();
-        *self.get() = Answer {
-            enforces: response.headers().get(ENFORCES).map(str::to_owned),
-            body: response.body().bytes().unwrap_or_default().to_owned(),
-        };
+        let bytes = context.response().body().bytes().unwrap_or_default();
+        *self.body() = bytes.to_owned();
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Map, Value, json};
 
 use super::{json as reply, target};
-use crate::server::{self, Answer, Asked, Server};
+use crate::server::{Answer, Asked, Server};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -71,13 +71,6 @@ fn answer(kind: Kind, kept: &Mutex<BTreeMap<String, Kept>>, asked: &Asked) -> An
         false => Err(("UnknownOperationException", "another service")),
     };
     match done {
-        Ok(body) if kind == Kind::Ours => {
-            let headers = [
-                ("Content-Type", "application/x-amz-json-1.1"),
-                ("Modelkeep-Enforces", "imageTagMutability"),
-            ];
-            server::answer(200, &headers, body.to_string())
-        }
         Ok(body) => reply(200, &body.to_string()),
         Err((code, message)) => reply(400, &json!({ "__type": code, "message": message }).to_string()),
     }
@@ -102,7 +95,7 @@ fn perform(
     if operation == "DescribeRegistries" {
         return Ok(
             json!({ "registries": [{ "registryId": "1", "registryArn": "arn:1", "registryUri": "r", "verified": false,
-            "aliases": [] }] }),
+            "aliases": [], "imageTagMutability": kind == Kind::Ours }] }),
         );
     }
     if operation == "CreateRepository" {

@@ -226,10 +226,10 @@ fn range(offset: u64) -> String {
 }
 
 /// Counts an upload among those that are received, as long as it is.
-pub(crate) struct Receiving<'a>(&'a AtomicU64);
+struct Receiving<'a>(&'a AtomicU64);
 
 impl<'a> Receiving<'a> {
-    pub(crate) fn new(uploads: &'a AtomicU64) -> Self {
+    fn new(uploads: &'a AtomicU64) -> Self {
         uploads.fetch_add(1, Relaxed);
         Self(uploads)
     }

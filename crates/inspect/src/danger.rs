@@ -12,11 +12,11 @@ mod numpy;
 mod pickles;
 mod search;
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, cmp::Reverse, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bytes, Error, Limits, Reader, Result, pickle, zip};
+use crate::{Bytes, Error, Files, Limits, Reader, Result, SurveyError, pickle, zip};
 
 /// Something that was found in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,10 +75,26 @@ pub fn scan(path: &str, bytes: &dyn Bytes, limits: &Limits) -> Result<Vec<Findin
         parts: 0,
     };
     scanner.look(path, bytes)?;
-    scanner
-        .findings
-        .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    scanner.findings.sort_by_key(|finding| Reverse(finding.severity));
     Ok(scanner.findings)
+}
+
+/// Looks at all files, and puts the worst first.
+///
+/// # Errors
+/// [`SurveyError`]: a file that cannot be read.
+pub fn scan_files(files: &dyn Files, limits: &Limits) -> std::result::Result<Vec<Finding>, SurveyError> {
+    let mut findings = Vec::new();
+    for (file, (path, _)) in files.list().into_iter().enumerate() {
+        let failed = |source| SurveyError {
+            path: path.clone(),
+            source,
+        };
+        let bytes = files.open(file).map_err(failed)?;
+        findings.extend(scan(&path, &*bytes, limits).map_err(|error| failed(error.into()))?);
+    }
+    findings.sort_by(|a, b| (Reverse(a.severity), &a.file).cmp(&(Reverse(b.severity), &b.file)));
+    Ok(findings)
 }
 
 struct Scanner<'a> {
@@ -232,8 +248,9 @@ impl Scanner<'_> {
                 self.dangerous("header-bomb", error.to_string());
                 Ok(())
             }
+            // Loaders refuse it, or have a bug; a broken download looks the same.
             Error::Malformed { .. } => {
-                self.dangerous("malformed", error.to_string());
+                self.suspicious("malformed", error.to_string());
                 Ok(())
             }
         }

@@ -250,7 +250,7 @@ impl Scanner<'_> {
             }
             // Loaders refuse it, or have a bug; a broken download looks the same.
             Error::Malformed { .. } => {
-                self.suspicious("malformed", error.to_string());
+                self.report(Severity::Info, "malformed", error.to_string());
                 Ok(())
             }
         }

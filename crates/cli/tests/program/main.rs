@@ -8,5 +8,6 @@ mod main_job;
 mod processes;
 mod reference;
 mod remote;
+mod scan;
 mod serve;
 mod settings;

@@ -79,12 +79,7 @@ fn what_may_be_meant_well_is_reported_and_not_dangerous() {
 fn headers_that_lie_are_reported() {
     for case in corpus::lies() {
         let found = look(&case.path, &case.bytes);
-        assert_eq!(
-            worst(&found),
-            Some(Severity::Suspicious),
-            "{}: {found:?}",
-            case.name
-        );
+        assert_eq!(worst(&found), Some(Severity::Info), "{}: {found:?}", case.name);
         assert_eq!(found[0].technique, case.technique, "{}", case.name);
     }
 }

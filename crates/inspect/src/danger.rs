@@ -287,7 +287,17 @@ impl Kind {
         if name == "saved_model.pb" {
             return Self::Graph;
         }
-        match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        let is_packing = |extension: &str| {
+            matches!(
+                extension,
+                "gz" | "gzip" | "z" | "xz" | "lzma" | "bz2" | "lz4" | "zst"
+            )
+        };
+        let plain = match name.rsplit_once('.') {
+            Some((plain, packing)) if is_packing(packing) => plain,
+            _ => name.as_str(),
+        };
+        match plain.rsplit_once('.').map_or("", |(_, extension)| extension) {
             "pkl" | "pickle" | "p" | "pck" | "joblib" | "dill" | "cloudpickle" | "pt" | "pth" | "ckpt"
             | "bin_pkl" => Self::Pickle,
             "safetensors" => Self::Safetensors,

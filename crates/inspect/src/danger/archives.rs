@@ -130,10 +130,7 @@ impl Scanner<'_> {
             return Ok(());
         };
         match Inflated::measured(part, coding) {
-            Ok(Some(inflated)) => {
-                let inner = name.strip_suffix(".gz").unwrap_or(name);
-                self.look_inside("decompressed", inner, &inflated)
-            }
+            Ok(Some(inflated)) => self.look_inside("decompressed", name, &inflated),
             Ok(None) => {
                 self.dangerous("archive-bomb", "it would expand more than 200 times");
                 Ok(())

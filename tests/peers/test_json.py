@@ -89,6 +89,8 @@ class Json(PeerTest):
             "push": self.push("1.1"),
             "versions": self.store.json("versions", "digits"),
             "show": self.store.json("show", "digits:1.0"),
+            "inspect": self.store.json("inspect", "digits:1.0"),
+            "diff": self.store.json("diff", "digits:1.0", "digits:1.1"),
             "pull": self.store.json("pull", "digits:1.0", "-o", self.dir / "out"),
             "verify": self.store.json("verify", "--all"),
             "export": self.store.json("export", "digits:1.0", "--oci", self.dir / "layout"),

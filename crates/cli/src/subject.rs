@@ -49,6 +49,9 @@ impl Subject {
                 survey: Arc::new(survey),
             });
         }
+        if path.is_absolute() || text.starts_with("./") || text.starts_with("../") {
+            return Err(Failure::usage(format!("there is no directory {text}")));
+        }
         let held = Held::find(settings, text)?;
         let contents = held.model()?;
         Ok(Self::Version {

@@ -243,17 +243,23 @@ impl Record {
         serde_json::to_string(self).expect("a record is texts, numbers and lists")
     }
 
-    /// The figure of a metric: that of the only one of this name, or of `NAME@DATASET`.
+    /// The figure of a metric: of `NAME@DATASET` that on the data set; of `NAME` that without a data set, or the one that
+    /// is the same on all of them.
     #[must_use]
     pub fn metric(&self, name: &str) -> Option<f64> {
+        let mut plain = self
+            .metrics
+            .iter()
+            .filter(|metric| metric.name == name && metric.dataset.is_none());
+        if let Some(metric) = plain.next() {
+            return Some(metric.value);
+        }
         let is_asked = |metric: &&Metric| {
             let rest = name.strip_prefix(&metric.name);
             rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('@') == metric.dataset.as_deref())
         };
-        let mut found = self.metrics.iter().filter(is_asked);
-        match (found.next(), found.next()) {
-            (Some(only), None) => Some(only.value),
-            _ => None,
-        }
+        let mut values = self.metrics.iter().filter(is_asked).map(|metric| metric.value);
+        let first = values.next()?;
+        values.all(|value| value == first).then_some(first)
     }
 }

@@ -240,10 +240,8 @@ fn files(diff: &Diff) -> Section {
 }
 
 fn sizes(from: u64, to: u64) -> String {
-    if from == to {
-        return human::bytes(to);
-    }
-    format!("{} -> {}", human::bytes(from), human::bytes(to))
+    let (from, to) = (human::bytes(from), human::bytes(to));
+    if from == to { to } else { format!("{from} -> {to}") }
 }
 
 fn tensor(change: &TensorChange) -> Vec<String> {

@@ -6,6 +6,7 @@ mod bad_input;
 mod harness;
 mod main_job;
 mod processes;
+mod records;
 mod reference;
 mod remote;
 mod scan;

@@ -92,8 +92,10 @@ pub(super) fn compare(
             }
         } else if name == card::PATH {
             let read = |bytes: &dyn Bytes| {
-                let card = card::front_matter(bytes, limits)?;
-                Ok(flat(&card.map_or(Value::Null, Value::Object)))
+                let mut card = card::front_matter(bytes, limits)?.unwrap_or_default();
+                // Its figures are told as such.
+                card.remove("model-index");
+                Ok(flat(&Value::Object(card)))
             };
             if let (Some(old), Some(new)) = (read_file(from, path, read)?, read_file(to, path, read)?) {
                 changes.card.extend(keys(&old, &new));

@@ -5,33 +5,94 @@ use std::collections::{BTreeMap, BTreeSet};
 use modelkeep_core::{ByteRange, ModelPath};
 
 use super::{Listed, Looking, SurveyError, groups::part};
-use crate::{Tensor, gguf, onnx, record::Tokenizer, safetensors};
+use crate::{Tensor, gguf, keras, numpy, onnx, record::Tokenizer, safetensors};
+
+/// What a file with tensors is, by its name; pickles are looked at elsewhere.
+#[derive(Clone, Copy)]
+enum Format {
+    Safetensors,
+    Gguf,
+    Onnx,
+    Array,
+    Arrays,
+    Keras,
+}
+
+impl Format {
+    fn of(path: &str) -> Option<Self> {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let (_, end) = name.rsplit_once('.')?;
+        Some(match end {
+            "safetensors" => Self::Safetensors,
+            "gguf" => Self::Gguf,
+            "onnx" => Self::Onnx,
+            "npy" => Self::Array,
+            "npz" => Self::Arrays,
+            "keras" => Self::Keras,
+            _ => return None,
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Safetensors => "safetensors",
+            Self::Gguf => "gguf",
+            Self::Onnx => "onnx",
+            Self::Array | Self::Arrays => "numpy",
+            Self::Keras => "keras",
+        }
+    }
+}
 
 /// Looks at each file that has the name of a model file.
 pub(super) fn look(looking: &mut Looking<'_>) -> Result<(), SurveyError> {
     let mut tensors: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
     for file in 0..looking.list.len() {
-        let path = looking.list[file].0.as_str();
-        if path.ends_with(".safetensors") {
-            looking.record.formats.push("safetensors".to_owned());
-            if let Some(read) = looking.read(file, safetensors::read)? {
-                let names = read.tensors.iter().map(|tensor| tensor.name.clone());
-                tensors.insert(file, names.collect());
-                list(looking, file, read.tensors);
-            }
-        } else if path.ends_with(".gguf") {
-            looking.record.formats.push("gguf".to_owned());
-            if let Some(read) = looking.read(file, gguf::read)? {
-                apply_gguf(looking, &read.metadata);
-                list(looking, file, read.tensors);
-            }
-        } else if path.ends_with(".onnx") {
-            looking.record.formats.push("onnx".to_owned());
-            if let Some(read) = looking.read(file, onnx::read)? {
-                add_onnx(looking, file, read);
-            }
-        } else {
+        let Some(format) = Format::of(&looking.list[file].0) else {
             super::pickled::look(looking, file)?;
+            continue;
+        };
+        looking.record.formats.push(format.name().to_owned());
+        match format {
+            Format::Safetensors => {
+                if let Some(read) = looking.read(file, safetensors::read)? {
+                    let names = read.tensors.iter().map(|tensor| tensor.name.clone());
+                    tensors.insert(file, names.collect());
+                    list(looking, file, read.tensors);
+                }
+            }
+            Format::Gguf => {
+                if let Some(read) = looking.read(file, gguf::read)? {
+                    apply_gguf(looking, &read.metadata);
+                    list(looking, file, read.tensors);
+                }
+            }
+            Format::Onnx => {
+                if let Some(read) = looking.read(file, onnx::read)? {
+                    add_onnx(looking, file, read);
+                }
+            }
+            Format::Array => {
+                if let Some(mut read) = looking.read(file, numpy::read)? {
+                    read.name = stem(&looking.list[file].0).to_owned();
+                    list(looking, file, vec![read]);
+                }
+            }
+            Format::Arrays => {
+                if let Some(read) = looking.read(file, numpy::read_archive)? {
+                    list(looking, file, read);
+                }
+            }
+            Format::Keras => {
+                if let Some(read) = looking.read(file, keras::read)? {
+                    let record = &mut looking.record;
+                    record.architecture = record.architecture.take().or(read.class);
+                    record.library.get_or_insert_with(|| "keras".to_owned());
+                    if record.inputs.is_empty() {
+                        record.inputs = read.inputs;
+                    }
+                }
+            }
         }
     }
     for file in 0..looking.list.len() {
@@ -53,6 +114,12 @@ pub(super) fn list(looking: &mut Looking<'_>, file: usize, tensors: Vec<Tensor>)
             place: tensor.range.map(|range| (file, range)),
         });
     }
+}
+
+/// The name of a file without directory and ending.
+fn stem(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
 fn add_onnx(looking: &mut Looking<'_>, file: usize, read: onnx::Onnx) {

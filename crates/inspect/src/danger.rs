@@ -73,6 +73,7 @@ pub fn scan(path: &str, bytes: &dyn Bytes, limits: &Limits) -> Result<Vec<Findin
         findings: Vec::new(),
         place: Vec::new(),
         parts: 0,
+        expandable: bytes.size().saturating_mul(MOST_EXPANSION).max(EXPANSION),
     };
     scanner.look(path, bytes)?;
     scanner.findings.sort_by_key(|finding| Reverse(finding.severity));
@@ -97,6 +98,11 @@ pub fn scan_files(files: &dyn Files, limits: &Limits) -> std::result::Result<Vec
     Ok(findings)
 }
 
+/// What archives of a file may expand to, however small it is.
+const EXPANSION: u64 = 1 << 30;
+/// What they may expand to for each byte of the file.
+const MOST_EXPANSION: u64 = 200;
+
 struct Scanner<'a> {
     file: &'a str,
     limits: &'a Limits,
@@ -104,6 +110,8 @@ struct Scanner<'a> {
     /// Names of the archives' members that are being looked at, outermost first.
     place: Vec<String>,
     parts: usize,
+    /// How many bytes may still come out of archives.
+    expandable: u64,
 }
 
 impl Scanner<'_> {
@@ -133,6 +141,23 @@ impl Scanner<'_> {
 
     fn suspicious<'d>(&mut self, technique: &str, detail: impl Into<Cow<'d, str>>) {
         self.report(Severity::Suspicious, technique, detail);
+    }
+
+    /// Whether so much more may be inflated, all archives together. If not, that is a finding.
+    fn may_expand(&mut self, size: u64) -> bool {
+        match self.expandable.checked_sub(size) {
+            Some(left) => {
+                self.expandable = left;
+                true
+            }
+            None => {
+                self.dangerous(
+                    "archive-bomb",
+                    "its archives would expand to more than any model needs",
+                );
+                false
+            }
+        }
     }
 
     /// Looks at a member of an archive, or a string of a pickle: `place` says which, and `name` what kind of file it may be.

@@ -620,6 +620,16 @@ fn containers() -> Vec<Case> {
         ),
         ("a bomb", "model.npz", archive(&[bomb]), "archive-bomb"),
         (
+            "many small bombs",
+            "model.npz",
+            archive(&["a", "b", "c", "d", "e"].map(|name| Member {
+                deflated: true,
+                size: Some(255 << 20),
+                ..member(name, &[0; 1000])
+            })),
+            "archive-bomb",
+        ),
+        (
             "a name that goes up",
             "model.keras",
             archive(&[member("../../.bashrc", b"x")]),

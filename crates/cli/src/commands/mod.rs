@@ -13,6 +13,7 @@ mod keys;
 mod login;
 mod pull;
 mod push;
+mod scan;
 mod scrub;
 mod serve;
 mod show;
@@ -48,6 +49,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Show(arguments) => show::run(arguments, &here()?),
         Command::Inspect(arguments) => inspect::run(arguments, &here()?),
         Command::Diff(arguments) => diff::run(arguments, &here()?, global.quiet),
+        Command::Scan(arguments) => scan::run(arguments, &here()?),
         Command::Pull(arguments) => pull::run(arguments, &here()?, global.quiet),
         Command::Verify(arguments) => verify::run(arguments, &here()?, global.quiet),
         Command::Copy(arguments) => copy::run(arguments, &here()?, global.quiet),

@@ -13,6 +13,7 @@ mod processes;
 mod records;
 mod reference;
 mod remote;
+mod scan;
 mod serve;
 mod settings;
 mod signing;

@@ -10,7 +10,7 @@ use super::{
     part::{Decoder, split},
     payload::malformed,
 };
-use crate::{access::Permission, registry::now};
+use crate::{access::Permission, oci::uploads::Receiving, registry::now};
 
 /// The size that clients are told to send parts of.
 const PART_BYTES: u64 = 10 << 20;
@@ -123,7 +123,7 @@ pub(super) fn upload_part(call: &mut Call<'_, '_, '_>) -> Result<Vec<u8>, ApiErr
         return Err(too_long());
     }
     call.registry().check_room(expected.min(MOST_PART_BYTES))?;
-    let _place = call.exchange.place()?;
+    let _receiving = Receiving::new(&call.registry().metrics.uploads);
     let mut writing = upload.lock()?;
     let offset = writing.offset();
     if first != offset {

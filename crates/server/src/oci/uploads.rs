@@ -226,10 +226,10 @@ fn range(offset: u64) -> String {
 }
 
 /// Counts an upload among those that are received, as long as it is.
-struct Receiving<'a>(&'a AtomicU64);
+pub(crate) struct Receiving<'a>(&'a AtomicU64);
 
 impl<'a> Receiving<'a> {
-    fn new(uploads: &'a AtomicU64) -> Self {
+    pub(crate) fn new(uploads: &'a AtomicU64) -> Self {
         uploads.fetch_add(1, Relaxed);
         Self(uploads)
     }

@@ -15,6 +15,7 @@ Exit codes:
   3  a registry wants other credentials
   4  refused: the version exists with other content
   5  a check found damage
+  7  refused by policy: a file is dangerous
   130  interrupted
 
 A VERSION is any OCI tag (1.0, v2.3.1-rc.1, candidate). NAME:VERSION and NAME@sha256:... work wherever VERSION does,
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Say what two models differ in: files, tensors, metrics, configs, vocabulary
     Diff(Diff),
+    /// Look for what in model files could do harm to who loads them
+    Scan(Scan),
     /// Write the files of a version to a directory
     Pull(Pull),
     /// Read again what is stored, and compare it with its digests
@@ -122,6 +125,9 @@ pub(crate) struct Push {
     /// Publish an index for amd64 and arm64 over the same layers
     #[arg(long)]
     pub(crate) index: bool,
+    /// Publish this file although the scanner calls it dangerous; its path in the model, may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) allow_unsafe: Vec<String>,
     /// Print what would be published, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -174,6 +180,15 @@ pub(crate) struct Inspect {
     /// List the tensors
     #[arg(long)]
     pub(crate) tensors: bool,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Scan {
+    /// A directory, a file, VERSION, NAME:VERSION or NAME@DIGEST
+    #[arg(value_name = "DIR|FILE|VERSION", value_hint = ValueHint::AnyPath)]
+    pub(crate) subject: String,
     #[command(flatten)]
     pub(crate) json: Json,
 }

@@ -16,6 +16,7 @@ pub(crate) enum Exit {
     Authentication = 3,
     Exists = 4,
     Damage = 5,
+    Policy = 7,
 }
 
 impl From<Exit> for ExitCode {

@@ -12,11 +12,11 @@ mod numpy;
 mod pickles;
 mod search;
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, cmp::Reverse, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bytes, Error, Limits, Reader, Result, pickle, zip};
+use crate::{Bytes, Error, Files, Limits, Reader, Result, SurveyError, pickle, zip};
 
 /// Something that was found in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,13 +73,35 @@ pub fn scan(path: &str, bytes: &dyn Bytes, limits: &Limits) -> Result<Vec<Findin
         findings: Vec::new(),
         place: Vec::new(),
         parts: 0,
+        expandable: bytes.size().saturating_mul(MOST_EXPANSION).max(EXPANSION),
     };
     scanner.look(path, bytes)?;
-    scanner
-        .findings
-        .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    scanner.findings.sort_by_key(|finding| Reverse(finding.severity));
     Ok(scanner.findings)
 }
+
+/// Looks at all files, and puts the worst first.
+///
+/// # Errors
+/// [`SurveyError`]: a file that cannot be read.
+pub fn scan_files(files: &dyn Files, limits: &Limits) -> std::result::Result<Vec<Finding>, SurveyError> {
+    let mut findings = Vec::new();
+    for (file, (path, _)) in files.list().into_iter().enumerate() {
+        let failed = |source| SurveyError {
+            path: path.clone(),
+            source,
+        };
+        let bytes = files.open(file).map_err(failed)?;
+        findings.extend(scan(&path, &*bytes, limits).map_err(|error| failed(error.into()))?);
+    }
+    findings.sort_by(|a, b| (Reverse(a.severity), &a.file).cmp(&(Reverse(b.severity), &b.file)));
+    Ok(findings)
+}
+
+/// What archives of a file may expand to, however small it is.
+const EXPANSION: u64 = 1 << 30;
+/// What they may expand to for each byte of the file.
+const MOST_EXPANSION: u64 = 200;
 
 struct Scanner<'a> {
     file: &'a str,
@@ -88,6 +110,8 @@ struct Scanner<'a> {
     /// Names of the archives' members that are being looked at, outermost first.
     place: Vec<String>,
     parts: usize,
+    /// How many bytes may still come out of archives.
+    expandable: u64,
 }
 
 impl Scanner<'_> {
@@ -117,6 +141,23 @@ impl Scanner<'_> {
 
     fn suspicious<'d>(&mut self, technique: &str, detail: impl Into<Cow<'d, str>>) {
         self.report(Severity::Suspicious, technique, detail);
+    }
+
+    /// Whether so much more may be inflated, all archives together. If not, that is a finding.
+    fn may_expand(&mut self, size: u64) -> bool {
+        match self.expandable.checked_sub(size) {
+            Some(left) => {
+                self.expandable = left;
+                true
+            }
+            None => {
+                self.dangerous(
+                    "archive-bomb",
+                    "its archives would expand to more than any model needs",
+                );
+                false
+            }
+        }
     }
 
     /// Looks at a member of an archive, or a string of a pickle: `place` says which, and `name` what kind of file it may be.
@@ -232,8 +273,9 @@ impl Scanner<'_> {
                 self.dangerous("header-bomb", error.to_string());
                 Ok(())
             }
+            // Loaders refuse it, or have a bug; a broken download looks the same.
             Error::Malformed { .. } => {
-                self.dangerous("malformed", error.to_string());
+                self.report(Severity::Info, "malformed", error.to_string());
                 Ok(())
             }
         }
@@ -270,7 +312,17 @@ impl Kind {
         if name == "saved_model.pb" {
             return Self::Graph;
         }
-        match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        let is_packing = |extension: &str| {
+            matches!(
+                extension,
+                "gz" | "gzip" | "z" | "xz" | "lzma" | "bz2" | "lz4" | "zst"
+            )
+        };
+        let plain = match name.rsplit_once('.') {
+            Some((plain, packing)) if is_packing(packing) => plain,
+            _ => name.as_str(),
+        };
+        match plain.rsplit_once('.').map_or("", |(_, extension)| extension) {
             "pkl" | "pickle" | "p" | "pck" | "joblib" | "dill" | "cloudpickle" | "pt" | "pth" | "ckpt"
             | "bin_pkl" => Self::Pickle,
             "safetensors" => Self::Safetensors,

@@ -6,7 +6,6 @@ mod pickled;
 mod texts;
 
 use std::{
-    cmp::Reverse,
     collections::{BTreeMap, HashMap},
     io,
 };
@@ -100,16 +99,7 @@ impl Survey {
     /// # Errors
     /// [`SurveyError`].
     pub fn scan(&mut self, files: &dyn Files, limits: &Limits) -> Result<(), SurveyError> {
-        let mut findings = Vec::new();
-        for (file, (path, _)) in files.list().into_iter().enumerate() {
-            let failed = |source| SurveyError {
-                path: path.clone(),
-                source,
-            };
-            let bytes = files.open(file).map_err(failed)?;
-            findings.extend(danger::scan(&path, &*bytes, limits).map_err(|error| failed(error.into()))?);
-        }
-        findings.sort_by(|a, b| (Reverse(a.severity), &a.file).cmp(&(Reverse(b.severity), &b.file)));
+        let findings = danger::scan_files(files, limits)?;
         self.record.findings = findings.iter().take(MOST_FINDINGS).cloned().collect();
         self.findings = findings;
         Ok(())

@@ -10,6 +10,7 @@ mod inspect;
 mod login;
 mod pull;
 mod push;
+mod scan;
 mod scrub;
 mod serve;
 mod show;
@@ -38,6 +39,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Show(arguments) => show::run(arguments, &here()?),
         Command::Inspect(arguments) => inspect::run(arguments, &here()?),
         Command::Diff(arguments) => diff::run(arguments, &here()?, global.quiet),
+        Command::Scan(arguments) => scan::run(arguments, &here()?),
         Command::Pull(arguments) => pull::run(arguments, &here()?, global.quiet),
         Command::Verify(arguments) => verify::run(arguments, &here()?, global.quiet),
         Command::Export(arguments) => export::run(arguments, &here()?, global.quiet),

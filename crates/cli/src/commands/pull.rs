@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use modelkeep_core::ModelPath;
+use modelkeep_core::{ModelPath, annotation};
+use modelkeep_inspect::{Record, danger::Finding};
 use modelkeep_package::unpack::{Existing, Obstacle, UnpackError, UnpackOptions, unpack};
 
 use super::workers;
@@ -11,7 +12,7 @@ use crate::{
     error::{Exit, Failure},
     globs::Globs,
     held::Held,
-    report::{Answer, human, json, progress::Progress},
+    report::{Answer, findings, human, json, progress::Progress},
     settings::Settings,
 };
 
@@ -26,6 +27,10 @@ pub(super) fn run(arguments: &Pull, settings: &Settings, quiet: bool) -> Result<
     let include = |path: &ModelPath| included.matches(path);
     let files = contents.files().iter().filter(|file| include(&file.path));
     let total = files.fold(0u64, |sum, file| sum.saturating_add(file.size));
+    let findings = findings(&held, &include);
+    if !quiet {
+        findings::warn(findings.iter());
+    }
     let options = UnpackOptions {
         existing: if arguments.force {
             Existing::Replace
@@ -56,6 +61,7 @@ pub(super) fn run(arguments: &Pull, settings: &Settings, quiet: bool) -> Result<
         bytes: unpacked.bytes,
         bytes_written: unpacked.bytes_written,
         files_reused: unpacked.reused_files as u64,
+        findings,
     };
     progress.end(&format!(
         "pulled {}: {}, {}, verified; wrote {}, {} reused",
@@ -69,6 +75,14 @@ pub(super) fn run(arguments: &Pull, settings: &Settings, quiet: bool) -> Result<
         return Ok(json::answer(&report));
     }
     Ok(Answer::done(format!("{}\n", report.directory)))
+}
+
+/// What the version was found to hold when it was published, of the files that are written.
+fn findings(held: &Held, include: &dyn Fn(&ModelPath) -> bool) -> Vec<Finding> {
+    let record = held.label(annotation::RECORD).and_then(Record::parse);
+    let mut findings = record.map_or_else(Vec::new, |record| record.findings);
+    findings.retain(|finding| finding.file.parse().is_ok_and(|path| include(&path)));
+    findings
 }
 
 /// `NAME-VERSION`, as an archive of sources would unpack.

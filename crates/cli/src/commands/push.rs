@@ -5,6 +5,7 @@ mod job;
 mod layers;
 mod record;
 mod remote;
+mod unsafe_files;
 
 pub(crate) use job::cache_path;
 
@@ -43,6 +44,7 @@ pub(super) fn run(arguments: &Push, global: &Global) -> Result<Answer, Failure> 
     if !global.quiet {
         job.warn();
     }
+    job.refuse_dangerous(!global.quiet)?;
     let progress = Progress::begin(quiet, job.bytes(), "packed");
     let decided = if arguments.dry_run {
         job.compare(&figures, &progress)

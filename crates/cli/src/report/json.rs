@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use modelkeep_core::{Descriptor, Digest, ImageConfig};
 use modelkeep_inspect::Record;
+use modelkeep_inspect::danger::Finding;
 use serde::Serialize;
 
 use super::Answer;
@@ -123,6 +124,19 @@ pub(crate) struct Push {
 }
 
 #[derive(Serialize)]
+pub(crate) struct Scan {
+    pub(crate) name: String,
+    pub(crate) digest: Option<Digest>,
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    /// How many findings are dangerous.
+    pub(crate) dangerous: u64,
+    /// How many are suspicious.
+    pub(crate) suspicious: u64,
+    pub(crate) findings: Vec<Finding>,
+}
+
+#[derive(Serialize)]
 pub(crate) struct Pull {
     pub(crate) reference: String,
     pub(crate) version: Option<String>,
@@ -132,6 +146,7 @@ pub(crate) struct Pull {
     pub(crate) bytes: u64,
     pub(crate) bytes_written: u64,
     pub(crate) files_reused: u64,
+    pub(crate) findings: Vec<Finding>,
 }
 
 #[derive(Serialize)]

@@ -1,6 +1,7 @@
 //! How results look: for people, for machines, and while they are being made.
 
 pub(crate) mod diff;
+pub(crate) mod findings;
 pub(crate) mod human;
 pub(crate) mod json;
 pub(crate) mod progress;

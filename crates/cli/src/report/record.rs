@@ -7,7 +7,7 @@ use modelkeep_inspect::{
     record::{Metric, Port, Row},
 };
 
-use super::human;
+use super::{findings, human};
 
 /// Most metrics and problems that are printed; `--json` has them all.
 const MOST: usize = 20;
@@ -83,6 +83,10 @@ fn fields(record: &Record) -> Vec<(&'static str, String)> {
         field("problem", Some(format!("{}: {}", problem.file, problem.problem)));
     }
     field("", more(record.problems.len(), "problem"));
+    for finding in record.findings.iter().take(MOST) {
+        field("finding", Some(findings::line(finding)));
+    }
+    field("", more(record.findings.len(), "finding"));
     fields
 }
 

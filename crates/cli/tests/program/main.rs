@@ -9,5 +9,6 @@ mod processes;
 mod records;
 mod reference;
 mod remote;
+mod scan;
 mod serve;
 mod settings;

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use crate::harness::Home;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "",
     "init",
     "push",
@@ -12,6 +12,7 @@ const COMMANDS: [&str; 17] = [
     "show",
     "inspect",
     "diff",
+    "scan",
     "pull",
     "verify",
     "export",

@@ -79,9 +79,17 @@ impl Scanner<'_> {
                 "a program of TorchScript: loading it makes code that a call runs",
             );
         }
+        // The same bytes could be shown again and again.
+        let is_overlapping = |problem: &zip::Problem| matches!(problem, zip::Problem::Overlap(_));
+        if archive.problems.iter().any(is_overlapping) {
+            return Ok(());
+        }
         for member in &archive.members {
             if member.is_directory() {
                 continue;
+            }
+            if member.method != 0 && !self.may_expand(member.size) {
+                return Ok(());
             }
             let Some(content) = member.open(bytes) else {
                 continue;
@@ -130,10 +138,10 @@ impl Scanner<'_> {
             return Ok(());
         };
         match Inflated::measured(part, coding) {
-            Ok(Some(inflated)) => {
-                let inner = name.strip_suffix(".gz").unwrap_or(name);
-                self.look_inside("decompressed", inner, &inflated)
+            Ok(Some(inflated)) if self.may_expand(inflated.size()) => {
+                self.look_inside("decompressed", name, &inflated)
             }
+            Ok(Some(_)) => Ok(()),
             Ok(None) => {
                 self.dangerous("archive-bomb", "it would expand more than 200 times");
                 Ok(())

@@ -52,7 +52,7 @@ impl Scanner<'_> {
         match walk.message(&mut reader, end, Message::Model, 0) {
             Ok(()) => {}
             Err(error @ Error::Read { .. }) => return Err(error),
-            Err(error) => self.dangerous("malformed", error.to_string()),
+            Err(error) => self.malformed(error)?,
         }
         for path in walk.paths {
             let has_drive = path.as_bytes().get(1) == Some(&b':');

@@ -76,6 +76,15 @@ fn what_may_be_meant_well_is_reported_and_not_dangerous() {
 }
 
 #[test]
+fn headers_that_lie_are_reported() {
+    for case in corpus::lies() {
+        let found = look(&case.path, &case.bytes);
+        assert_eq!(worst(&found), Some(Severity::Info), "{}: {found:?}", case.name);
+        assert_eq!(found[0].technique, case.technique, "{}", case.name);
+    }
+}
+
+#[test]
 fn a_finding_says_what_is_called_and_with_what() {
     let found = look("a/model.pkl", b"cos\nsystem\n(S'echo hi'\ntR.");
     let [finding] = found.as_slice() else {

@@ -96,6 +96,11 @@ pub(crate) fn class(structure: &Structure, trace: &Trace, value: &Value) -> Opti
         return None;
     };
     let global = trace.globals.get(at)?;
+    let is_class = global
+        .name
+        .rsplit('.')
+        .next()
+        .is_some_and(|name| name.starts_with(char::is_uppercase));
     // What makes an object of any class has the class as its first argument.
     if matches!(global.module.as_str(), "copyreg" | "copy_reg") {
         let Value::Global(at) = structure.tuple(&call.arguments)?.first()? else {
@@ -104,7 +109,7 @@ pub(crate) fn class(structure: &Structure, trace: &Trace, value: &Value) -> Opti
         let class = trace.globals.get(*at)?;
         return Some(format!("{}.{}", class.module, class.name));
     }
-    Some(format!("{}.{}", global.module, global.name))
+    is_class.then(|| format!("{}.{}", global.module, global.name))
 }
 
 struct Walk<'a> {

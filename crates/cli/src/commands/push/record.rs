@@ -33,7 +33,9 @@ impl Job<'_> {
         if let Some(survey) = &*held {
             return Ok(Arc::clone(survey));
         }
-        let survey = Survey::new(&Local(&self.files), &Limits::default()).map_err(Failure::failed)?;
+        let (files, limits) = (Local(&self.files), Limits::default());
+        let mut survey = Survey::new(&files, &limits).map_err(Failure::failed)?;
+        survey.scan(&files, &limits).map_err(Failure::failed)?;
         let survey = Arc::new(survey);
         *held = Some(Arc::clone(&survey));
         Ok(survey)

@@ -620,6 +620,16 @@ fn containers() -> Vec<Case> {
         ),
         ("a bomb", "model.npz", archive(&[bomb]), "archive-bomb"),
         (
+            "many small bombs",
+            "model.npz",
+            archive(&["a", "b", "c", "d", "e"].map(|name| Member {
+                deflated: true,
+                size: Some(255 << 20),
+                ..member(name, &[0; 1000])
+            })),
+            "archive-bomb",
+        ),
+        (
             "a name that goes up",
             "model.keras",
             archive(&[member("../../.bashrc", b"x")]),
@@ -750,6 +760,12 @@ fn containers() -> Vec<Case> {
             "runs-commands",
         ),
         (
+            "a header of megabytes",
+            "m.safetensors",
+            [(17_u64 << 20).to_le_bytes().as_slice(), &vec![b' '; 18 << 20]].concat(),
+            "header-bomb",
+        ),
+        (
             "a Lambda layer in .keras",
             "model.keras",
             archive(&[member("config.json", lambda.as_bytes())]),
@@ -824,12 +840,6 @@ fn containers() -> Vec<Case> {
             "template",
         ),
         (
-            "a GGUF file of endless strings",
-            "m.gguf",
-            b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff".to_vec(),
-            "malformed",
-        ),
-        (
             "ONNX data above the directory",
             "m.onnx",
             onnx("../../../etc/passwd"),
@@ -847,6 +857,22 @@ fn containers() -> Vec<Case> {
             "m.onnx",
             onnx("http://example.com/x"),
             "leads-out",
+        ),
+    ];
+    cases
+        .into_iter()
+        .map(|(name, path, bytes, technique)| case(name, path, bytes, technique, false))
+        .collect()
+}
+
+/// Headers that lie. Loaders refuse them; a broken download looks the same.
+pub(super) fn lies() -> Vec<Case> {
+    let cases: Vec<(&str, &str, Vec<u8>, &str)> = vec![
+        (
+            "a GGUF file of endless strings",
+            "m.gguf",
+            b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff".to_vec(),
+            "malformed",
         ),
         (
             "a header of four exabytes",

@@ -5,7 +5,10 @@ mod groups;
 mod pickled;
 mod texts;
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+};
 
 pub(crate) use groups::part;
 
@@ -112,6 +115,20 @@ impl Survey {
     #[must_use]
     pub fn plan(&self, file: usize) -> Option<&Plan> {
         self.plans.get(&file)
+    }
+
+    /// Where each tensor lies: by the path of the file that describes it and its name, the place of the file that has its
+    /// bytes, and which they are.
+    pub(crate) fn places(&self) -> HashMap<(String, String), (usize, ByteRange)> {
+        let listed = self.listed.iter();
+        listed
+            .filter_map(|tensor| {
+                Some((
+                    (self.files[tensor.file].clone(), tensor.name.clone()),
+                    tensor.place?,
+                ))
+            })
+            .collect()
     }
 
     /// The record, with the hashes of tensors that `hashes` has: by the place of a file, in the order of its plan.

@@ -40,7 +40,14 @@ fn a_version_is_what_its_directory_was_when_it_was_signed() {
     signed(&home);
     home.ok(&["push", "digits", "1.0"]);
     home.ok(&["verify-signature", "digits:1.0", "--key", "key.pem.pub"]);
-    home.ok(&["sign", "digits:1.0", "--key", "key.pem", "--signature", "version.sig"]);
+    home.ok(&[
+        "sign",
+        "digits:1.0",
+        "--key",
+        "key.pem",
+        "--signature",
+        "version.sig",
+    ]);
     home.ok(&["pull", "digits:1.0", "-o", "back"]);
     home.ok(&[
         "verify-signature",
@@ -68,7 +75,11 @@ fn another_key_and_a_signature_of_something_else_are_refused() {
     home.ok(&["keys", "new", "other.pem", "--no-passphrase"]);
     let run = home.run(&["verify-signature", "digits", "--key", "other.pem.pub"]);
     assert_eq!(run.code, 5, "{}", run.stderr);
-    assert!(run.stdout.contains("it names a key with the hint"), "{}", run.stdout);
+    assert!(
+        run.stdout.contains("it names a key with the hint"),
+        "{}",
+        run.stdout
+    );
     home.write("model.sig", "{}");
     let run = home.run(&["verify-signature", "digits", "--key", "key.pem.pub"]);
     assert_eq!(run.code, 5, "{}", run.stderr);
@@ -81,7 +92,11 @@ fn a_private_key_is_for_its_owner_alone_and_is_never_replaced() {
     home.ok(&["keys", "new", "key.pem", "--no-passphrase"]);
     let mode = fs::metadata(home.path("key.pem")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    home.refused(&["keys", "new", "key.pem", "--no-passphrase"], 2, "key.pem exists");
+    home.refused(
+        &["keys", "new", "key.pem", "--no-passphrase"],
+        2,
+        "key.pem exists",
+    );
     home.refused(&["keys", "new", "second.pem"], 2, "there is no terminal to ask");
     assert!(!home.path("second.pem").exists());
 }
@@ -98,11 +113,22 @@ fn a_key_under_a_passphrase_is_opened_by_the_environment() {
             .into()
     };
     assert_eq!(with("correct horse", &["keys", "new", "key.pem"]).code, 0);
-    home.refused(&["sign", "digits", "--key", "key.pem"], 2, "cannot use the key in key.pem");
+    home.refused(
+        &["sign", "digits", "--key", "key.pem"],
+        2,
+        "cannot use the key in key.pem",
+    );
     let wrong = with("battery staple", &["sign", "digits", "--key", "key.pem"]);
     assert_eq!(wrong.code, 2);
-    assert!(wrong.stderr.contains("the passphrase does not open the key"), "{}", wrong.stderr);
-    assert_eq!(with("correct horse", &["sign", "digits", "--key", "key.pem"]).code, 0);
+    assert!(
+        wrong.stderr.contains("the passphrase does not open the key"),
+        "{}",
+        wrong.stderr
+    );
+    assert_eq!(
+        with("correct horse", &["sign", "digits", "--key", "key.pem"]).code,
+        0
+    );
     let pem = fs::read_to_string(home.path("key.pem")).unwrap();
     let run: Run = home
         .command(&["sign", "digits"])

@@ -68,6 +68,14 @@ pub enum Error {
         /// Why not.
         reason: &'static str,
     },
+    /// An upload that goes on when it is begun again.
+    #[error("the upload to {host} was interrupted: {reason}")]
+    Interrupted {
+        /// The registry.
+        host: String,
+        /// What happened.
+        reason: &'static str,
+    },
     /// It went on failing.
     #[error("gave up after {attempts} attempts in {:.1} s", elapsed.as_secs_f64())]
     GaveUp {
@@ -146,6 +154,7 @@ impl Error {
                 io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::NotFound
             ),
             Self::Status { status, .. } => matches!(status, 408 | 429 | 500 | 502 | 503 | 504),
+            Self::Interrupted { .. } => true,
             _ => false,
         }
     }
@@ -167,12 +176,6 @@ impl Error {
             Self::GaveUp { last, .. } => last.is_authentication(),
             _ => false,
         }
-    }
-
-    /// Whether the connection broke: what was being sent may arrive when all of it is sent again.
-    #[must_use]
-    pub fn is_lost_connection(&self) -> bool {
-        matches!(self, Self::Connection { .. }) && self.is_transient()
     }
 
     /// As an error of a port.

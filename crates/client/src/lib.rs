@@ -24,21 +24,26 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod ahead;
 mod auth;
 mod credentials;
 mod error;
 mod http;
 mod names;
+mod open;
+mod pace;
 mod problem;
 mod registry;
 mod retry;
 mod secret;
 mod source;
 mod target;
+mod upload;
 
 pub use credentials::{Credential, Keychain};
 pub use error::Error;
 pub use http::Timeouts;
 pub use registry::{Access, Registry, Settings, check_login};
-pub use retry::Patience;
+pub use retry::{Patience, Retries};
 pub use secret::Secret;
+pub use upload::{Begun, BlobUpload};

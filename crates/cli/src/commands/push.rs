@@ -1,6 +1,7 @@
 //! `modelkeep push`: scan, lay out, pack, publish.
 
 mod document;
+mod holders;
 mod job;
 mod layers;
 mod remote;

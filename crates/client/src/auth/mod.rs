@@ -318,19 +318,21 @@ pub(crate) fn basic(user: &str, password: &Secret) -> Secret {
 /// The scopes to ask for: what the request needs, and what the registry asked for if that is something else. Some
 /// registries (`aws`) have one scope of their own for everything.
 fn scopes(needed: &str, asked: Option<&str>) -> Vec<String> {
+    let mut scopes: Vec<String> = needed
+        .split(' ')
+        .filter(|scope| !scope.is_empty())
+        .map(str::to_owned)
+        .collect();
     let Some(asked) = asked else {
-        return [needed]
-            .iter()
-            .filter(|scope| !scope.is_empty())
-            .map(|&s| s.to_owned())
-            .collect();
+        return scopes;
     };
-    if !asked.starts_with("repository:") && !asked.starts_with("registry:") || needed.is_empty() {
+    if !asked.starts_with("repository:") && !asked.starts_with("registry:") || scopes.is_empty() {
         return vec![asked.to_owned()];
     }
-    let mut scopes = vec![needed.to_owned()];
-    for scope in asked.split(' ').filter(|scope| !covers(needed, scope)) {
-        scopes.push(scope.to_owned());
+    for scope in asked.split(' ') {
+        if !scopes.iter().any(|wide| covers(wide, scope)) {
+            scopes.push(scope.to_owned());
+        }
     }
     scopes
 }

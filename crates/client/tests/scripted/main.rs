@@ -1,9 +1,11 @@
 //! How the client behaves against registries with quirks, failures and bad intentions.
 #![expect(clippy::unwrap_used, reason = "tests unwrap")]
 
+mod ahead;
 mod auth;
 mod network;
 mod read;
+mod resume;
 mod server;
 mod write;
 
@@ -15,6 +17,10 @@ use server::Server;
 
 /// A registry as a client of `server`, with the docker config `config`.
 fn registry_with(server: &Server, access: Access, config: &str) -> Registry {
+    registry_set(server, access, config, Settings::default())
+}
+
+fn registry_set(server: &Server, access: Access, config: &str, settings: Settings) -> Registry {
     let path = format!("{}/{}-{access:?}.json", env!("CARGO_TARGET_TMPDIR"), server.port);
     fs::write(&path, config).unwrap();
     let variable = move |name: &str| (name == "REGISTRY_AUTH_FILE").then(|| path.clone());
@@ -23,7 +29,7 @@ fn registry_with(server: &Server, access: Access, config: &str) -> Registry {
             first_wait: Duration::from_millis(1),
             ..Patience::default()
         },
-        ..Settings::default()
+        ..settings
     };
     let (host, name) = (server.host().parse().unwrap(), "team/model".parse().unwrap());
     let keychain = Keychain::from_environment(&variable);

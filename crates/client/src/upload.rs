@@ -29,8 +29,8 @@ pub struct BlobUpload<'a> {
     size: u64,
     /// The next byte that the registry needs.
     at: u64,
-    /// What it had before this began.
-    resumed: u64,
+    /// Whether an earlier attempt began it.
+    is_resumed: bool,
     /// A request, and how much of it is still to be sent.
     request: Option<(Box<Upload>, u64)>,
     /// Length of the last request.
@@ -39,6 +39,7 @@ pub struct BlobUpload<'a> {
 }
 
 /// What became of a blob that is to be written.
+#[expect(clippy::large_enum_variant, reason = "a handful of uploads exist")]
 pub enum Begun<'a> {
     /// The registry took it over from another repository.
     Mounted,
@@ -115,7 +116,7 @@ impl Registry {
             reach,
             size,
             at: 0,
-            resumed: 0,
+            is_resumed: false,
             request: None,
             asked: 0,
             open: open.map(|open| (open, record)),
@@ -145,15 +146,15 @@ impl Registry {
         let Some(url) = url else {
             return Ok((None, Some(open)));
         };
-        let Some((url, reach, at)) = self.how_far(url, record.at)?.filter(|(_, _, at)| *at <= size) else {
-            // It kept nothing of what was sent: a break shall cost less next time.
+        let found = self.how_far(url, record.at)?.filter(|(_, _, at)| *at <= size);
+        if found.as_ref().is_none_or(|(_, _, at)| *at <= record.at) {
+            // It kept nothing of what was sent last: a break shall cost less next time.
             self.chunks.shrink();
+        }
+        let Some((url, reach, at)) = found else {
             open.forget();
             return Ok((None, Some(open)));
         };
-        if at <= record.at {
-            self.chunks.shrink();
-        }
         record.url = url.whole();
         record.at = at;
         open.write(&record);
@@ -163,7 +164,7 @@ impl Registry {
             reach,
             size,
             at,
-            resumed: at,
+            is_resumed: true,
             request: None,
             asked: 0,
             open: Some((open, record)),
@@ -172,24 +173,24 @@ impl Registry {
     }
 
     /// Asks how far an upload has come (distribution-spec, "Pushing a blob in chunks"). `None` when the registry does
-    /// not know it any more, or has nothing of it.
+    /// not know it any more. One that has nothing may have something in a moment: what a dead process sent is still
+    /// being stored, and whoever sends from the beginning is told so.
     fn how_far(&self, url: Url, known: u64) -> std::result::Result<Option<(Url, Reach, u64)>, Error> {
         let response = match self.call(&self.request("GET", &url), &[400, 404, 405, 410, 416, 501]) {
             Ok(response) => response,
             Err(error @ (Error::Authentication { .. } | Error::GaveUp { .. })) => return Err(error),
             Err(_) => return Ok(None),
         };
-        let has = has(&response);
-        let at = match (response.head.status, has) {
-            (200..300 | 416, Some(has)) => has,
+        let at = match (response.head.status, has(&response)) {
+            (200..300 | 416, has) => has,
             // Where it cannot be asked, what was acknowledged is tried; 416 says better.
-            (405 | 501, _) => known,
-            _ => 0,
+            (405 | 501, _) => Some(known).filter(|known| *known > 0),
+            _ => None,
         };
         let moved = self.location(&url, &response)?.unwrap_or(url);
         let reach = reach(&response, Reach::Anywhere);
         response.discard();
-        Ok((at > 0).then_some((moved, reach, at)))
+        Ok(at.map(|at| (moved, reach, at)))
     }
 
     /// Opens an upload, and gives its address; `None` when the blob was mounted instead.
@@ -452,7 +453,7 @@ impl<'a> BlobUpload<'a> {
                 host,
                 status: 400 | 404 | 416,
                 ..
-            }) if self.resumed > 0 => {
+            }) if self.is_resumed => {
                 open.into_iter().for_each(Open::remove);
                 Err(Error::Interrupted {
                     host,

@@ -21,9 +21,8 @@ use crate::{
 
 const MIB: usize = 1 << 20;
 
-/// Bytes in which each place is different.
 fn large() -> Arc<Vec<u8>> {
-    Arc::new((0..10 * MIB as u32).flat_map(u32::to_le_bytes).collect())
+    Arc::new(crate::numbered(40 * MIB))
 }
 
 fn described(bytes: &[u8]) -> Descriptor {

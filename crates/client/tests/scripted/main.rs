@@ -48,6 +48,17 @@ fn config(server: &Server) -> String {
     )
 }
 
+/// Bytes of which each block of 4 KiB is different.
+fn numbered(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0x5a; length];
+    for (number, block) in bytes.chunks_mut(4096).enumerate() {
+        let number = (number as u64).to_le_bytes();
+        let length = block.len().min(8);
+        block[..length].copy_from_slice(&number[..length]);
+    }
+    bytes
+}
+
 fn blob(bytes: &[u8]) -> Descriptor {
     Descriptor::of("application/vnd.oci.image.layer.v1.tar", bytes)
 }

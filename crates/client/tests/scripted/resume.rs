@@ -56,7 +56,7 @@ fn push(registry: &Registry, bytes: &[u8]) -> Result<usize, String> {
 }
 
 fn bytes(length: usize) -> Vec<u8> {
-    (0..length).map(|n| (n % 251) as u8 ^ (n >> 16) as u8).collect()
+    crate::numbered(length)
 }
 
 /// All bodies of `PATCH`, one after the other, without those that were refused.

@@ -78,7 +78,11 @@ class Wire:
                 client, _ = self.listener.accept()
             except OSError:
                 return  # closed
-            server = socket.create_connection(("127.0.0.1", self.to))
+            try:
+                server = socket.create_connection(("127.0.0.1", self.to))
+            except OSError:
+                client.close()  # the server has gone
+                continue
             for source, target in ((client, server), (server, client)):
                 threading.Thread(target=self.pump, args=(source, target, source is client), daemon=True).start()
 

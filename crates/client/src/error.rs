@@ -48,10 +48,8 @@ pub enum Error {
         /// What the registry said, and which credentials were used.
         reason: String,
     },
-    /// The registry wants its credentials sent to a host that is not its own.
-    #[error(
-        "{host} asks for its credentials to be sent to {realm}, which does not belong to it: nothing was sent"
-    )]
+    /// The registry wants its credentials sent over a line that everybody reads.
+    #[error("{host} asks for its credentials to be sent to {realm}, without TLS: nothing was sent")]
     Realm {
         /// The registry.
         host: String,

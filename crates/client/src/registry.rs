@@ -256,7 +256,7 @@ impl Registry {
             let better = match response.head.status {
                 401 => self
                     .auth
-                    .challenged(&self.http, &response.head, scope, shown.as_ref())?,
+                    .challenged(&self.http, &response, scope, shown.as_ref())?,
                 // Expired credentials for what is public: some registries refuse the token only here.
                 403 if shown.is_some() && self.auth.give_credentials_up() => {
                     self.auth.header(&self.http, scope)?
@@ -290,7 +290,7 @@ impl Registry {
         let shown = self.auth.header(&self.http, &self.scope)?;
         let better = self
             .auth
-            .challenged(&self.http, &response.head, &self.scope, shown.as_ref())?;
+            .challenged(&self.http, response, &self.scope, shown.as_ref())?;
         Ok(better.is_some())
     }
 

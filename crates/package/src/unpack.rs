@@ -30,7 +30,7 @@ use place::Place;
 pub struct UnpackOptions {
     /// What is done about a directory that has other files in it.
     pub existing: Existing,
-    /// Number of threads, each with a buffer of 1 MiB.
+    /// Number of threads, each with a buffer of 1 MiB, or of 4 MiB where they are four at most.
     pub workers: usize,
 }
 
@@ -243,6 +243,9 @@ struct Job<'a> {
     layer: &'a Descriptor,
 }
 
+/// Bytes of one write, where few threads write: each costs the system much the same, however large it is.
+const MOST: usize = 4 * BUFFER;
+
 /// Does `work` on all of `jobs` with a number of threads, until one fails; answers the first failure.
 fn each(
     workers: usize,
@@ -253,7 +256,8 @@ fn each(
     let failure = Mutex::new(None);
     let run = || {
         let largest = jobs.iter().map(|job| job.file.size).max().unwrap_or(0);
-        let length = usize::try_from(largest).unwrap_or(BUFFER).clamp(1, BUFFER);
+        let most = if workers <= 4 { MOST } else { BUFFER };
+        let length = usize::try_from(largest).unwrap_or(most).clamp(1, most);
         let mut buffer = Buffer::new(length);
         while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
             if let Err(error) = work(job, &mut buffer) {

@@ -217,8 +217,13 @@ impl Settings {
             ));
         }
         let from_file = || Origin::File(path.clone().unwrap_or_default());
+        let store = store(global)?;
         Ok(Self {
-            store: store(global)?,
+            network: modelkeep_client::Settings {
+                uploads: Some(store.value.join("cache").join("uploads")),
+                ..network(global)
+            },
+            store,
             name: match file.repository.name {
                 Some(value) => Some(Setting {
                     value,
@@ -240,7 +245,6 @@ impl Settings {
             cmd: setting(file.image.cmd, from_file, Vec::new),
             env: setting(file.image.env, from_file, BTreeMap::new),
             user: setting(file.image.user.map(Some), from_file, || None),
-            network: network(global),
             directory,
         })
     }

@@ -154,8 +154,8 @@ pub(crate) struct Push {
     /// Publish an index for amd64 and arm64 over the same layers
     #[arg(long, conflicts_with = "base")]
     pub(crate) index: bool,
-    /// Lay the model on this image, for each of its platforms: HOST/NAME:VERSION, NAME:VERSION, oci:DIR[:NAME] or
-    /// docker-archive:FILE[:NAME:TAG]
+    /// Lay the model on this image, for each of its platforms: HOST/NAME:VERSION, NAME:VERSION, oci:DIR:NAME or
+    /// docker-archive:FILE
     #[arg(long, value_name = "IMAGE")]
     pub(crate) base: Option<String>,
     /// Publish this file although the scanner calls it dangerous; its path in the model, may be given several times

@@ -154,8 +154,13 @@ impl Settings {
             ));
         }
         let from_file = || Origin::File(path.clone().unwrap_or_default());
+        let store = store(global)?;
         Ok(Self {
-            store: store(global)?,
+            network: modelkeep_client::Settings {
+                uploads: Some(store.value.join("cache").join("uploads")),
+                ..network(global)
+            },
+            store,
             name: match repository.name {
                 Some(value) => Some(Setting {
                     value,
@@ -179,7 +184,6 @@ impl Settings {
             user: setting(file.image.user.map(Some), from_file, || None),
             declared,
             endpoint_url: global.endpoint_url.clone(),
-            network: network(global),
             directory,
         })
     }

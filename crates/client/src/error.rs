@@ -50,10 +50,8 @@ pub enum Error {
         /// What the registry said, and which credentials were used.
         reason: String,
     },
-    /// The registry wants its credentials sent to a host that is not its own.
-    #[error(
-        "{host} asks for its credentials to be sent to {realm}, which does not belong to it: nothing was sent"
-    )]
+    /// The registry wants its credentials sent over a line that everybody reads.
+    #[error("{host} asks for its credentials to be sent to {realm}, without TLS: nothing was sent")]
     Realm {
         /// The registry.
         host: String,
@@ -68,6 +66,14 @@ pub enum Error {
         /// Where to.
         to: String,
         /// Why not.
+        reason: &'static str,
+    },
+    /// An upload that goes on when it is begun again.
+    #[error("the upload to {host} was interrupted: {reason}")]
+    Interrupted {
+        /// The registry.
+        host: String,
+        /// What happened.
         reason: &'static str,
     },
     /// It went on failing.
@@ -157,6 +163,7 @@ impl Error {
                 io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::NotFound
             ),
             Self::Status { status, .. } => matches!(status, 408 | 429 | 500 | 502 | 503 | 504),
+            Self::Interrupted { .. } => true,
             _ => false,
         }
     }
@@ -179,12 +186,6 @@ impl Error {
             Self::GaveUp { last, .. } => last.is_authentication(),
             _ => false,
         }
-    }
-
-    /// Whether the connection broke: what was being sent may arrive when all of it is sent again.
-    #[must_use]
-    pub fn is_lost_connection(&self) -> bool {
-        matches!(self, Self::Connection { .. }) && self.is_transient()
     }
 
     /// As an error of a port.

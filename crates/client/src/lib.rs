@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod ahead;
 mod auth;
 pub mod aws;
 mod credentials;
@@ -31,6 +32,8 @@ mod daemon;
 mod error;
 mod http;
 mod names;
+mod open;
+mod pace;
 mod problem;
 mod referrers;
 mod registry;
@@ -38,11 +41,13 @@ mod retry;
 mod secret;
 mod source;
 mod target;
+mod upload;
 
 pub use credentials::{Credential, Keychain};
 pub use daemon::{Daemon, Inspected, InspectedLayers};
 pub use error::Error;
 pub use http::Timeouts;
 pub use registry::{Access, Registry, Settings, check_login};
-pub use retry::Patience;
+pub use retry::{Patience, Retries};
 pub use secret::Secret;
+pub use upload::{Begun, BlobUpload};

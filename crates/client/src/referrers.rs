@@ -15,6 +15,8 @@ use crate::{Error, Registry, names::next_link};
 const PAGE_BYTES: u64 = 4 << 20;
 /// Most referrers of one manifest that are listed.
 const REFERRERS: usize = 10_000;
+/// What registries say that never heard of lists of referrers.
+const NO_LISTS: [u16; 6] = [400, 404, 405, 406, 415, 501];
 /// How often the list under the fallback tag is written, when others write it at the same time.
 const ATTEMPTS: usize = 4;
 
@@ -83,7 +85,7 @@ impl Registry {
         loop {
             let mut request = self.request("GET", &url);
             request.headers.push(("Accept", media::OCI_INDEX.to_owned()));
-            let response = self.call(&request, &[400, 404, 405])?;
+            let response = self.call(&request, &NO_LISTS)?;
             let kind = response.head.get("content-type").unwrap_or_default();
             let is_index = kind.split(';').next().unwrap_or_default().trim() == media::OCI_INDEX;
             // Registries that never heard of it answer with any page.

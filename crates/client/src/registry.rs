@@ -1,15 +1,18 @@
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use modelkeep_core::{Descriptor, Digest, Host, Limits, RepoName, Tag, content};
 
 use crate::{
     Credential, Error, Keychain, Patience, Timeouts,
     address::{address, limits},
+    ahead::Budget,
     auth::{Auth, Lent, Lookup, Place},
     aws::{self, EcrHost, Transport},
     http::{Http, Origin, Proxies, Reach, Request, Response, Scheme, Url},
+    pace::Pace,
     problem::{problem, sentence},
-    retry::{Attempts, retry_after},
+    retry::{Attempts, Retries, retry_after},
+    upload::chunks::Chunks,
 };
 
 /// What a repository is opened for.
@@ -41,6 +44,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// How often it is tried.
     pub patience: Patience,
+    /// Where uploads that are not finished are remembered, so that another process goes on with them.
+    pub uploads: Option<PathBuf>,
 }
 
 /// Redirects that are followed for one request.
@@ -48,13 +53,17 @@ const REDIRECTS: usize = 5;
 /// Answers to one request that want other credentials.
 const CHALLENGES: usize = 5;
 
-/// One repository of a registry on the network.
+/// One repository of a registry on the network. Clones share connections, tokens and budgets.
+#[derive(Clone)]
 pub struct Registry {
-    pub(crate) http: Http,
-    pub(crate) auth: Auth,
+    pub(crate) http: Arc<Http>,
+    pub(crate) auth: Arc<Auth>,
     pub(crate) base: Url,
     pub(crate) name: RepoName,
     pub(crate) settings: Settings,
+    pub(crate) chunks: Arc<Chunks>,
+    pub(crate) pace: Arc<Pace>,
+    pub(crate) ahead: Arc<Budget>,
     /// What tokens are asked for; nothing for a login.
     scope: String,
     limits: Limits,
@@ -76,8 +85,15 @@ impl Registry {
         let (base, name) = address(host, name, &settings)?;
         let places = places(host, &name, access, keychain, &settings, variable)?;
         Ok(Self {
-            http: Http::new(settings.ca.clone(), Proxies::read(variable)?, settings.timeouts),
-            auth: Auth::new(base.origin.clone(), places),
+            http: Arc::new(Http::new(
+                settings.ca.clone(),
+                Proxies::read(variable)?,
+                settings.timeouts,
+            )),
+            auth: Arc::new(Auth::new(base.origin.clone(), places)),
+            chunks: Arc::default(),
+            pace: Arc::new(Pace::of(&base.origin.host)),
+            ahead: Arc::default(),
             limits: limits(&base.origin.host),
             scope: format!("repository:{name}:{}", access.actions()),
             base,
@@ -90,6 +106,25 @@ impl Registry {
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// Attempts at an upload, with the patience of the settings.
+    #[must_use]
+    pub fn retries(&self) -> Retries {
+        Retries::new(self.settings.patience)
+    }
+
+    /// This repository, with leave to read from another one of the same registry.
+    pub(crate) fn reading_too(&self, other: &RepoName) -> Self {
+        Self {
+            scope: format!("{} repository:{other}:pull", self.scope),
+            ..self.clone()
+        }
+    }
+
+    /// `HOST/NAME`
+    pub(crate) fn repository(&self) -> String {
+        format!("{}/{}", self.host(), self.name)
     }
 
     pub(crate) fn host(&self) -> String {
@@ -136,7 +171,11 @@ impl Registry {
     }
 
     pub(crate) fn call_once(&self, request: &Request<'_>, expects: &[u16]) -> Result<Response, Error> {
-        let response = self.follow(request)?;
+        let (response, _) = self.follow(request)?;
+        self.accepted(response, expects)
+    }
+
+    pub(crate) fn accepted(&self, response: Response, expects: &[u16]) -> Result<Response, Error> {
         match response.head.status {
             200..300 => Ok(response),
             status if expects.contains(&status) => Ok(response),
@@ -165,17 +204,19 @@ impl Registry {
         }
     }
 
-    /// Sends a request, with credentials where they belong, and follows redirects of what only reads.
-    fn follow(&self, request: &Request<'_>) -> Result<Response, Error> {
+    /// Sends a request, with credentials where they belong, and follows redirects of what only reads. Says where they
+    /// led, if they did.
+    pub(crate) fn follow(&self, request: &Request<'_>) -> Result<(Response, Option<(Url, Reach)>), Error> {
         let mut response = self.authorized(request)?;
         let mut at = request.url.clone();
+        let mut led = None;
         for _ in 0..REDIRECTS {
             let redirects = matches!(response.head.status, 301 | 302 | 303 | 307 | 308);
             if !redirects || !matches!(request.method, "GET" | "HEAD") {
-                return Ok(response);
+                return Ok((response, led));
             }
             let Some(location) = response.head.get("location") else {
-                return Ok(response);
+                return Ok((response, led));
             };
             let next = at.join(location)?;
             if at.origin.scheme == Scheme::Https && next.origin.scheme == Scheme::Http {
@@ -189,6 +230,7 @@ impl Registry {
                 ..request.clone()
             };
             response = self.authorized(&further)?;
+            led = Some((next.clone(), reach));
             at = next;
         }
         Err(redirect(&at, &at, "there are too many redirects"))
@@ -212,7 +254,7 @@ impl Registry {
             let better = match response.head.status {
                 401 => self
                     .auth
-                    .challenged(&self.http, &response.head, scope, shown.as_ref())?,
+                    .challenged(&self.http, &response, scope, shown.as_ref())?,
                 _ => None,
             };
             // Expired credentials: some registries refuse the token only here. Or too many who show none.
@@ -245,6 +287,15 @@ impl Registry {
         }
         let header = self.auth.header(&self.http, &self.scope)?;
         Ok(header.map(|header| ("Authorization", header.expose().to_owned())))
+    }
+
+    /// Whether there is a better token than the one that `response`, a 401 to such a request, refused.
+    pub(crate) fn token_expired(&self, response: &Response) -> Result<bool, Error> {
+        let shown = self.auth.header(&self.http, &self.scope)?;
+        let better = self
+            .auth
+            .challenged(&self.http, response, &self.scope, shown.as_ref())?;
+        Ok(better.is_some())
     }
 
     /// Where an answer to `from` sends us for the rest of an upload.
@@ -336,12 +387,19 @@ pub fn check_login(
     let (base, name) = address(host, &any, &settings)?;
     let lent = Lent::from(credential.clone());
     let registry = Registry {
-        http: Http::new(settings.ca.clone(), Proxies::read(variable)?, settings.timeouts),
+        http: Arc::new(Http::new(
+            settings.ca.clone(),
+            Proxies::read(variable)?,
+            settings.timeouts,
+        )),
         // Nothing after it: a wrong password must not pass as an anonymous reader.
-        auth: Auth::new(
+        auth: Arc::new(Auth::new(
             base.origin.clone(),
             vec![Place::Stored(Box::new(move || Ok(Some(lent.clone()))))],
-        ),
+        )),
+        chunks: Arc::default(),
+        pace: Arc::new(Pace::of(&base.origin.host)),
+        ahead: Arc::default(),
         limits: Limits::default(),
         base: base.clone(),
         name,
@@ -372,6 +430,7 @@ impl Registry {
         bytes: &[u8],
     ) -> Result<(), Error> {
         let url = self.manifest(reference);
+        self.pace.wait();
         let mut request = self.request("PUT", &url);
         request.headers.push(("Content-Type", media_type.to_owned()));
         request.body = bytes;

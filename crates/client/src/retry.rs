@@ -77,17 +77,10 @@ impl Attempts {
     /// The error, when it is not of a kind that passes, or it was the last attempt.
     pub(crate) fn again(&mut self, error: Error) -> Result<(), Error> {
         self.made += 1;
-        let asked = match &error {
-            Error::Status { retry_after, .. } => *retry_after,
-            _ => None,
-        };
         if !error.is_transient() {
             return Err(error);
         }
-        match self
-            .patience
-            .wait(self.made, asked, RandomState::new().hash_one(self.made))
-        {
+        match self.next(&error) {
             Some(wait) => {
                 thread::sleep(wait);
                 Ok(())
@@ -98,6 +91,42 @@ impl Attempts {
                 last: Box::new(error),
             }),
         }
+    }
+
+    /// The wait after `error`, if there is to be another attempt.
+    fn next(&self, error: &Error) -> Option<Duration> {
+        let asked = match error {
+            Error::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        };
+        if !error.is_transient() {
+            return None;
+        }
+        self.patience
+            .wait(self.made, asked, RandomState::new().hash_one(self.made))
+    }
+}
+
+/// The attempts at an upload whose bytes only the caller has.
+pub struct Retries(Attempts);
+
+impl Retries {
+    pub(crate) fn new(patience: Patience) -> Self {
+        Self(Attempts::new(patience))
+    }
+
+    /// Waits for the next attempt after `error`, and says whether there is one. What the registry has more than at the
+    /// last attempt makes `progressed` true: then it is counted anew.
+    pub fn wait(&mut self, error: &Error, progressed: bool) -> bool {
+        if progressed {
+            self.0.progress();
+        }
+        self.0.made += 1;
+        let wait = self.0.next(error);
+        if let Some(wait) = wait {
+            thread::sleep(wait);
+        }
+        wait.is_some()
     }
 }
 

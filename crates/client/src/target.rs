@@ -1,13 +1,12 @@
 use modelkeep_core::{
-    ByteRange, Descriptor, Digest, Hashed, Hasher, Limits, RepoName,
+    ByteRange, Descriptor, Digest, Hashed, Hasher, Limits,
     content::{self, Arrival, Expect, Need, Result, Sink, Target},
     media::is_manifest,
 };
 
 use crate::{
     Error, Registry,
-    http::{Reach, Upload, Url},
-    registry::reach,
+    http::{Reach, Url},
 };
 
 impl Target for Registry {
@@ -35,19 +34,11 @@ impl Target for Registry {
                 arrival,
             }));
         }
-        self.check_size("layer", expect.size(), self.limits().layer_bytes)?;
-        let (url, reach) = self
-            .open_upload()
-            .map_err(|error| error.while_doing(format!("begin an upload to {}", self.host())))?;
-        Ok(Box::new(BlobSink {
-            registry: self,
-            url,
-            reach,
-            upload: None,
-            size: expect.size(),
-            at: 0,
-            arrival,
-        }))
+        let key = match &expect {
+            Expect::Known(blob) => Some(blob.digest.clone()),
+            Expect::Unknown { .. } => None,
+        };
+        Ok(self.begin_blob(expect.size(), key.as_ref())?.into_sink(&expect))
     }
 
     fn put(&self, media_type: &str, bytes: &[u8]) -> Result<Descriptor> {
@@ -61,9 +52,13 @@ impl Target for Registry {
                 .map_err(|error| error.while_doing(doing()))?;
             return Ok(descriptor);
         }
-        let (url, reach) = self.open_upload().map_err(|error| error.while_doing(doing()))?;
-        self.finish_upload(url, reach, &descriptor.digest, bytes)
+        let opened = self
+            .open_upload(None)
             .map_err(|error| error.while_doing(doing()))?;
+        if let Some((url, reach)) = opened {
+            self.finish_upload(url, reach, &descriptor.digest, bytes)
+                .map_err(|error| error.while_doing(doing()))?;
+        }
         Ok(descriptor)
     }
 }
@@ -84,7 +79,7 @@ impl Registry {
         Ok(response.head.status != 404)
     }
 
-    fn check_size(&self, what: &'static str, size: u64, limit: u64) -> Result<()> {
+    pub(crate) fn check_size(&self, what: &'static str, size: u64, limit: u64) -> Result<()> {
         if size <= limit {
             return Ok(());
         }
@@ -97,24 +92,8 @@ impl Registry {
         Err(error.while_doing(format!("begin an upload to {}", self.host())))
     }
 
-    /// Opens an upload, and gives its address (distribution-spec, "Pushing blobs").
-    fn open_upload(&self) -> std::result::Result<(Url, Reach), Error> {
-        let url = self.url("blobs/uploads/");
-        let request = self.request("POST", &url);
-        let response = self.call(&request, &[])?;
-        let location = self.location(&url, &response)?;
-        let location = location.ok_or_else(|| Error::Protocol {
-            host: response.host(),
-            request: response.name.clone(),
-            reason: "it names no address for the upload".to_owned(),
-        });
-        let reach = reach(&response, Reach::Anywhere);
-        response.discard();
-        Ok((location?, reach))
-    }
-
     /// Closes an upload whose bytes were sent, or come with this request.
-    fn finish_upload(
+    pub(crate) fn finish_upload(
         &self,
         url: Url,
         reach: Reach,
@@ -128,6 +107,7 @@ impl Registry {
             .push(("Content-Type", "application/octet-stream".to_owned()));
         request.body = bytes;
         request.reach = reach;
+        self.pace.wait();
         match self.call(&request, &[]) {
             Ok(response) => {
                 let stored = self.stored(&response, digest);
@@ -143,109 +123,6 @@ impl Registry {
                 }
             }
         }
-    }
-
-    /// Takes a blob over from another repository of the same registry. `false` when the registry does not do that:
-    /// then the blob is to be uploaded.
-    ///
-    /// # Errors
-    /// What the registry says.
-    pub fn mount(&self, blob: &Descriptor, from: &RepoName) -> Result<bool> {
-        let url = self
-            .url("blobs/uploads/")
-            .with_query("mount", &blob.digest.to_string())
-            .with_query("from", from.as_str());
-        let mounted = self.call(&self.request("POST", &url), &[]).and_then(|response| {
-            let mounted = response.head.status == 201;
-            if mounted {
-                self.stored(&response, &blob.digest)?;
-            }
-            response.discard();
-            Ok(mounted)
-        });
-        mounted.map_err(|error| error.while_doing(format!("take {} over from {from}", blob.digest)))
-    }
-}
-
-/// A blob that is sent as it is written: the bytes go from the caller's memory into the connection.
-struct BlobSink<'a> {
-    registry: &'a Registry,
-    url: Url,
-    reach: Reach,
-    /// Begun with the first byte.
-    upload: Option<Upload>,
-    size: u64,
-    at: u64,
-    arrival: Arrival,
-}
-
-impl BlobSink<'_> {
-    fn send(&mut self, bytes: &[u8]) -> std::result::Result<(), Error> {
-        let registry = self.registry;
-        if self.upload.is_none() {
-            let mut request = registry.request("PATCH", &self.url);
-            request
-                .headers
-                .push(("Content-Type", "application/octet-stream".to_owned()));
-            request.headers.extend(registry.authorization(&self.url)?);
-            request.reach = self.reach;
-            self.upload = Some(registry.http.begin(&request, self.size)?);
-        }
-        let Some(upload) = &mut self.upload else {
-            return Ok(());
-        };
-        let Err(source) = upload.write(bytes) else {
-            return Ok(());
-        };
-        // A registry that refuses says why before it closes the connection.
-        match self.upload.take().map(Upload::finish) {
-            Some(Ok(response)) if response.head.status >= 300 => Err(registry.refusal(response)),
-            _ => Err(Error::Connection {
-                host: self.url.origin.authority(),
-                source,
-            }),
-        }
-    }
-
-    fn finish(mut self, digest: &Digest) -> std::result::Result<(), Error> {
-        if let Some(upload) = self.upload.take() {
-            let response = upload.finish()?;
-            // ECR says 201 where the specification says 202, and its `Range` stays at the first piece: all that was
-            // sent is known here, so neither matters.
-            if !(200..300).contains(&response.head.status) {
-                return Err(self.registry.refusal(response));
-            }
-            if let Some(moved) = self.registry.location(&self.url, &response)? {
-                self.url = moved;
-                self.reach = reach(&response, self.reach);
-            }
-            response.discard();
-        }
-        self.registry.finish_upload(self.url, self.reach, digest, &[])
-    }
-}
-
-impl Sink for BlobSink<'_> {
-    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let length = bytes.len() as u64;
-        self.arrival.add(ByteRange { offset, length })?;
-        let doing = format!("send a layer to {}", self.registry.host());
-        if offset != self.at {
-            let error = Error::Order { at: self.at, offset };
-            return Err(error.while_doing(doing));
-        }
-        if length > 0 {
-            self.send(bytes).map_err(|error| error.while_doing(doing))?;
-        }
-        self.at += length;
-        Ok(())
-    }
-
-    fn commit(self: Box<Self>, hashed: &Hashed) -> Result<()> {
-        self.arrival.finish(hashed)?;
-        let doing = format!("finish {} at {}", hashed.digest(), self.registry.host());
-        self.finish(hashed.digest())
-            .map_err(|error| error.while_doing(doing))
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     io::{self, ErrorKind},
     os::{
         fd::{AsFd, OwnedFd},
-        unix::ffi::OsStrExt,
+        unix::{ffi::OsStrExt, fs::MetadataExt},
     },
     path::Path,
 };
@@ -93,6 +93,26 @@ impl Dir {
             Err(error) => return Err(error.into()),
         };
         if file.metadata()?.is_file() {
+            Ok(file)
+        } else {
+            Err(ErrorKind::InvalidInput.into())
+        }
+    }
+
+    /// Opens the regular file `name` for reading and writing, if it is this user's own, and has no other name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] when it is something else.
+    pub fn open_own(&self, name: &str) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file: File = match rustix::fs::openat(&self.fd, name, flags, Mode::empty()) {
+            Ok(fd) => fd.into(),
+            Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => return Err(ErrorKind::InvalidInput.into()),
+            Err(error) => return Err(error.into()),
+        };
+        let metadata = file.metadata()?;
+        let is_own = metadata.uid() == rustix::process::geteuid().as_raw();
+        if metadata.is_file() && metadata.nlink() == 1 && is_own {
             Ok(file)
         } else {
             Err(ErrorKind::InvalidInput.into())
@@ -198,11 +218,23 @@ mod tests {
             ErrorKind::NotADirectory
         );
         assert_eq!(dir.open_file("file").unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(dir.open_own("file").unwrap_err().kind(), ErrorKind::InvalidInput);
         assert_eq!(
             dir.create_new("file", 0o644).unwrap_err().kind(),
             ErrorKind::AlreadyExists
         );
         assert_eq!(dir.kind("file").unwrap(), Some(Kind::Other));
+    }
+
+    #[test]
+    fn a_file_with_two_names_is_not_written_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let dir = Dir::open(directory.path()).unwrap();
+        dir.create_new("file", 0o644).unwrap();
+        dir.open_own("file").unwrap();
+        fs::hard_link(directory.path().join("file"), directory.path().join("other")).unwrap();
+        assert_eq!(dir.open_own("file").unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(dir.open_own("none").unwrap_err().kind(), ErrorKind::NotFound);
     }
 
     #[test]

@@ -145,6 +145,72 @@ pub fn hash_file(file: &ModelFile, on_bytes: &mut dyn FnMut(u64)) -> Result<Dige
     Ok(Digest::from_sha256(hasher.finish()))
 }
 
+/// A piece of a layer.
+pub enum Piece<'a> {
+    /// Headers and padding.
+    Bytes(&'a [u8]),
+    /// `length` bytes of a file, from `offset` on.
+    File {
+        /// The file, open for reading.
+        file: &'a File,
+        /// The first byte.
+        offset: u64,
+        /// Number of bytes.
+        length: u64,
+    },
+}
+
+/// Gives the layer of `plan` from its byte `from` on to `take`, in order and unread: for a layer whose digest is known.
+/// Whoever takes it must be able to find out that it was another one.
+///
+/// # Errors
+/// [`PackError`].
+pub fn feed_layer(
+    files: &[ModelFile],
+    plan: &LayerPlan,
+    from: u64,
+    take: &mut dyn FnMut(Piece<'_>) -> content::Result<()>,
+) -> Result<(), PackError> {
+    let mut at = 0;
+    let bytes = |at: &mut u64, bytes: &[u8], take: &mut dyn FnMut(Piece<'_>) -> content::Result<()>| {
+        let length = bytes.len() as u64;
+        let known = from.saturating_sub(*at).min(length);
+        *at += length;
+        match &bytes[usize::try_from(known).unwrap_or(bytes.len())..] {
+            [] => Ok(()),
+            rest => take(Piece::Bytes(rest)),
+        }
+    };
+    let mut head = plan.head();
+    for member in plan.members() {
+        let file = &files[member.file];
+        let size = file.stamp.size;
+        let name = plan.image_path().member(file.path.as_str());
+        head.extend_from_slice(&tar::file(&name, file.mode, size, member.header_offset));
+        bytes(&mut at, &head, take).map_err(refused(file))?;
+        let offset = from.saturating_sub(at).min(size);
+        if offset < size {
+            let opened = Opened::open(file)?;
+            let piece = Piece::File {
+                file: &opened.file,
+                offset,
+                length: size - offset,
+            };
+            take(piece).map_err(refused(file))?;
+            opened.check()?;
+        }
+        at += size;
+        head.clear();
+        head.extend_from_slice(tar::tail(size));
+    }
+    head.extend_from_slice(&tar::END);
+    let last = plan.members().last().map(|member| &files[member.file]);
+    match (bytes(&mut at, &head, take), last) {
+        (Err(error), Some(last)) => Err(refused(last)(error)),
+        _ => Ok(()),
+    }
+}
+
 struct Layer<'a> {
     stream: Stream<'a, content::Error>,
     hasher: Sha256,

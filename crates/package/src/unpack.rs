@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -30,7 +30,7 @@ use place::Place;
 pub struct UnpackOptions {
     /// What is done about a directory that has other files in it.
     pub existing: Existing,
-    /// Number of threads, each with a buffer of 1 MiB.
+    /// Number of threads, each with a buffer of 1 MiB, or of 4 MiB where they are four at most.
     pub workers: usize,
 }
 
@@ -176,7 +176,7 @@ fn io_error(doing: impl Into<String>) -> impl FnOnce(io::Error) -> UnpackError {
 /// `on_bytes` is told of bytes of files that are there, as they are found or written.
 ///
 /// A destination that is not there appears whole: it is written under another name beside, and renamed. What a killed
-/// process left under that name is used again. An existing directory is written in place, because it may be a mount
+/// process left under that name is used again, files that are not whole included: they are gone on with. An existing directory is written in place, because it may be a mount
 /// point, the working directory, or have permissions that somebody chose; there, each file appears whole.
 /// When this returns, everything is on the disk.
 ///
@@ -220,15 +220,18 @@ fn fill(
     let workers = options.workers.max(1);
     survey::clean(place, contents, jobs, existing, destination)?;
     let missing = survey::missing(root, jobs, workers, existing, destination, on_bytes)?;
+    let written = AtomicU64::new(0);
     each(workers, &missing, &|job, buffer| {
-        write::write(source, job, root, buffer, on_bytes)
+        let bytes = write::write(source, job, root, buffer, on_bytes)?;
+        written.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
     })?;
     // Those of files that were there too: who wrote them may have died before it synced the names.
     write::sync_directories(root, jobs)?;
     Ok(Unpacked {
         files: jobs.len(),
         bytes: jobs.iter().map(|job| job.file.size).sum(),
-        bytes_written: missing.iter().map(|job| job.file.size).sum(),
+        bytes_written: written.into_inner(),
         reused_files: jobs.len() - missing.len(),
     })
 }
@@ -240,6 +243,9 @@ struct Job<'a> {
     layer: &'a Descriptor,
 }
 
+/// Bytes of one write, where few threads write: each costs the system much the same, however large it is.
+const MOST: usize = 4 * BUFFER;
+
 /// Does `work` on all of `jobs` with a number of threads, until one fails; answers the first failure.
 fn each(
     workers: usize,
@@ -250,7 +256,8 @@ fn each(
     let failure = Mutex::new(None);
     let run = || {
         let largest = jobs.iter().map(|job| job.file.size).max().unwrap_or(0);
-        let length = usize::try_from(largest).unwrap_or(BUFFER).clamp(1, BUFFER);
+        let most = if workers <= 4 { MOST } else { BUFFER };
+        let length = usize::try_from(largest).unwrap_or(most).clamp(1, most);
         let mut buffer = Buffer::new(length);
         while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
             if let Err(error) = work(job, &mut buffer) {

@@ -2,6 +2,7 @@
 
 mod base;
 mod document;
+mod holders;
 mod job;
 mod layers;
 mod record;

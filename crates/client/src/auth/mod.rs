@@ -19,7 +19,7 @@ pub(crate) use places::{Lent, Lookup, Place};
 
 use crate::{
     Credential, Error, Secret,
-    http::{Head, Http, Origin, Reach, Request, Url, escape},
+    http::{Http, Origin, Reach, Request, Response, Url, escape},
     problem::{self, problem},
 };
 
@@ -41,6 +41,8 @@ pub(crate) struct Auth {
 struct State {
     challenge: Option<Challenge>,
     places: Places,
+    /// Whether the registry lies on the open network, and so has no business sending us to a private one.
+    is_public: bool,
     tokens: HashMap<String, Arc<Mutex<Option<Token>>>>,
     /// How often credentials from another place were turned to.
     turns: usize,
@@ -61,6 +63,7 @@ impl Auth {
             state: Mutex::new(State {
                 challenge: None,
                 places: Places::new(places),
+                is_public: false,
                 tokens: HashMap::new(),
                 turns: 0,
                 given: Vec::new(),
@@ -77,18 +80,21 @@ impl Auth {
         }
     }
 
-    /// What to show after `head`, a 401, came to a request that showed `shown`. `None` when there is nothing better.
+    /// What to show after `response`, a 401, came to a request that showed `shown`. `None` when there is nothing better.
     pub(crate) fn challenged(
         &self,
         http: &Http,
-        head: &Head,
+        response: &Response,
         scope: &str,
         shown: Option<&Secret>,
     ) -> Result<Option<Secret>, Error> {
-        let Some(challenge) = Challenge::choose(head.all("www-authenticate")) else {
+        let Some(challenge) = Challenge::choose(response.head.all("www-authenticate")) else {
             return Ok(None);
         };
-        self.state().challenge = Some(challenge.clone());
+        let mut state = self.state();
+        state.challenge = Some(challenge.clone());
+        state.is_public = response.peer_is_public;
+        drop(state);
         let header = self.answer(http, &challenge, scope, shown)?;
         Ok(header.filter(|header| Some(header) != shown))
     }
@@ -207,7 +213,7 @@ impl Auth {
         scopes: &[String],
         credential: Option<&Credential>,
     ) -> Result<Token, Error> {
-        if credential.is_some() && !realm::belongs(&self.registry, realm) {
+        if credential.is_some() && !realm::may_have_credentials(&self.registry, realm) {
             return Err(Error::Realm {
                 host: self.registry.authority(),
                 realm: realm.to_string(),
@@ -221,7 +227,10 @@ impl Auth {
             url: realm,
             headers: vec![("Accept", "application/json".to_owned())],
             body: &[],
-            reach: Reach::Anywhere,
+            reach: match self.state().is_public {
+                true => Reach::Public,
+                false => Reach::Anywhere,
+            },
         };
         let mut url = realm.clone();
         let form;
@@ -332,19 +341,21 @@ pub(crate) fn basic(user: &str, password: &Secret) -> Secret {
 /// The scopes to ask for: what the request needs, and what the registry asked for if that is something else. Some
 /// registries (`aws`) have one scope of their own for everything.
 fn scopes(needed: &str, asked: Option<&str>) -> Vec<String> {
+    let mut scopes: Vec<String> = needed
+        .split(' ')
+        .filter(|scope| !scope.is_empty())
+        .map(str::to_owned)
+        .collect();
     let Some(asked) = asked else {
-        return [needed]
-            .iter()
-            .filter(|scope| !scope.is_empty())
-            .map(|&s| s.to_owned())
-            .collect();
+        return scopes;
     };
-    if !asked.starts_with("repository:") && !asked.starts_with("registry:") || needed.is_empty() {
+    if !asked.starts_with("repository:") && !asked.starts_with("registry:") || scopes.is_empty() {
         return vec![asked.to_owned()];
     }
-    let mut scopes = vec![needed.to_owned()];
-    for scope in asked.split(' ').filter(|scope| !covers(needed, scope)) {
-        scopes.push(scope.to_owned());
+    for scope in asked.split(' ') {
+        if !scopes.iter().any(|wide| covers(wide, scope)) {
+            scopes.push(scope.to_owned());
+        }
     }
     scopes
 }

@@ -1,9 +1,13 @@
 use std::{
+    fs::File,
     io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream, ToSocketAddrs},
+    os::unix::fs::FileExt,
     time::Duration,
 };
 
+#[cfg(target_os = "linux")]
+use rustix::io::Errno;
 use rustls::{ClientConnection, StreamOwned, pki_types::ServerName};
 
 use super::{
@@ -79,6 +83,9 @@ impl Write for Stream {
 /// Bytes that are read ahead. Larger reads go past this buffer.
 const AHEAD: usize = 16 << 10;
 
+/// Bytes of a file that are read at once where the system does not send them itself.
+const FILE_PIECE: usize = 256 << 10;
+
 /// A connection to one origin, perhaps through a proxy.
 pub(super) struct Connection {
     stream: BufReader<Stream>,
@@ -151,6 +158,38 @@ impl Connection {
         self.stream.get_mut().write_all(bytes).map_err(named)
     }
 
+    /// Writes bytes of a file: where nothing has to be encrypted, the system takes them from where it has them.
+    pub(super) fn write_file(&mut self, file: &File, offset: u64, length: u64) -> io::Result<()> {
+        let end = offset.saturating_add(length);
+        let mut at = offset;
+        #[cfg(target_os = "linux")]
+        if let Stream::Plain(socket) = self.stream.get_ref() {
+            while at < end {
+                let most = usize::try_from(end - at).unwrap_or(usize::MAX).min(1 << 30);
+                match rustix::fs::sendfile(socket, file, Some(&mut at), most) {
+                    Ok(0) => return Err(short_file()),
+                    Ok(_) | Err(Errno::INTR) => {}
+                    // Some file systems do not do that.
+                    Err(Errno::INVAL | Errno::NOSYS) => break,
+                    Err(error) => return Err(named(error.into())),
+                }
+            }
+        }
+        let mut buffer = Vec::new();
+        while at < end {
+            buffer.resize(FILE_PIECE, 0);
+            let most = usize::try_from(end - at).unwrap_or(FILE_PIECE).min(FILE_PIECE);
+            let came = match file.read_at(&mut buffer[..most], at) {
+                Ok(0) => return Err(short_file()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                came => came?,
+            };
+            self.write(&buffer[..came])?;
+            at += came as u64;
+        }
+        Ok(())
+    }
+
     pub(super) fn head(&mut self) -> io::Result<Head> {
         let stream = self.stream.get_mut();
         stream.flush()?;
@@ -185,6 +224,14 @@ pub(super) fn named(error: io::Error) -> io::Error {
         }
         _ => error,
     }
+}
+
+/// Not a broken connection: it fails the same way the next time.
+fn short_file() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "the file became shorter while it was sent",
+    )
 }
 
 fn private(url: &Url) -> Error {

@@ -8,6 +8,7 @@ mod tls;
 mod url;
 
 use std::{
+    fs::File,
     io::{self, Read},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -166,6 +167,13 @@ impl Upload {
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.connection.write(bytes)?;
         self.left = self.left.saturating_sub(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Writes a piece of the body out of a file.
+    pub(crate) fn write_file(&mut self, file: &File, offset: u64, length: u64) -> io::Result<()> {
+        self.connection.write_file(file, offset, length)?;
+        self.left = self.left.saturating_sub(length);
         Ok(())
     }
 

@@ -159,6 +159,16 @@ impl Url {
         self
     }
 
+    /// All of it, to be kept and parsed again.
+    pub(crate) fn whole(&self) -> String {
+        format!(
+            "{}://{}{}",
+            self.origin.scheme.as_str(),
+            self.origin.with_port(),
+            self.target
+        )
+    }
+
     /// For messages: without the query, in which some registries put signatures.
     pub(crate) fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or("/")

@@ -174,7 +174,7 @@ fn a_registry_that_refuses_the_token_of_expired_credentials_is_read_anonymously(
 }
 
 #[test]
-fn credentials_are_not_sent_to_a_realm_that_is_not_the_registrys() {
+fn credentials_are_not_sent_to_another_host_without_tls() {
     let thief = Server::start(|_, _| answer(200, &[], r#"{"token":"x"}"#));
     let realm = format!("Bearer realm=\"http://localhost:{}/token\"", thief.port);
     let server = Server::start(move |asked, _| match asked.header("Authorization") {

@@ -1,11 +1,13 @@
 //! How the client behaves against registries with quirks, failures and bad intentions.
 #![expect(clippy::unwrap_used, reason = "tests unwrap")]
 
+mod ahead;
 mod auth;
 mod aws;
 mod network;
 mod read;
 mod referrers;
+mod resume;
 mod server;
 mod write;
 
@@ -17,23 +19,31 @@ use server::Server;
 
 /// A registry as a client of `server`, with the docker config `config`.
 fn registry_with(server: &Server, access: Access, config: &str) -> Registry {
+    registry_set(server, access, config, Settings::default())
+}
+
+fn registry_set(server: &Server, access: Access, config: &str, settings: Settings) -> Registry {
     let path = format!("{}/{}-{access:?}.json", env!("CARGO_TARGET_TMPDIR"), server.port);
     fs::write(&path, config).unwrap();
     let variable = move |name: &str| (name == "REGISTRY_AUTH_FILE").then(|| path.clone());
     let (host, name) = (server.host().parse().unwrap(), "team/model".parse().unwrap());
     let keychain = Keychain::from_environment(&variable);
-    Registry::new(&host, &name, access, keychain, settings(), &|_| None).unwrap()
+    Registry::new(&host, &name, access, keychain, in_a_hurry(settings), &|_| None).unwrap()
 }
 
-/// As everybody has them, but in more of a hurry.
-fn settings() -> Settings {
+fn in_a_hurry(settings: Settings) -> Settings {
     Settings {
         patience: Patience {
             first_wait: Duration::from_millis(1),
             ..Patience::default()
         },
-        ..Settings::default()
+        ..settings
     }
+}
+
+/// As everybody has them, but in more of a hurry.
+fn settings() -> Settings {
+    in_a_hurry(Settings::default())
 }
 
 fn registry(server: &Server, access: Access) -> Registry {
@@ -46,6 +56,17 @@ fn config(server: &Server) -> String {
         r#"{{"auths":{{"{}":{{"username":"me","password":"hunter2"}}}}}}"#,
         server.host()
     )
+}
+
+/// Bytes of which each block of 4 KiB is different.
+fn numbered(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0x5a; length];
+    for (number, block) in bytes.chunks_mut(4096).enumerate() {
+        let number = (number as u64).to_le_bytes();
+        let length = block.len().min(8);
+        block[..length].copy_from_slice(&number[..length]);
+    }
+    bytes
 }
 
 fn blob(bytes: &[u8]) -> Descriptor {

@@ -24,7 +24,7 @@ fn range(asked: &Asked) -> Option<(usize, usize)> {
     Some((first.parse().unwrap(), last.parse::<usize>().unwrap() + 1))
 }
 
-fn part(asked: &Asked, bytes: &[u8]) -> Answer {
+pub(crate) fn part(asked: &Asked, bytes: &[u8]) -> Answer {
     match range(asked) {
         Some((first, end)) => {
             let says = format!("bytes {first}-{}/{}", end - 1, bytes.len());

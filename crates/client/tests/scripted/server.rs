@@ -5,6 +5,7 @@ use std::{
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 
 /// A request as it came.
@@ -37,6 +38,8 @@ pub(crate) enum Answer {
     Bytes(Vec<u8>),
     /// These, and the connection is closed.
     Last(Vec<u8>),
+    /// These, in pieces of so many bytes, with a pause after each.
+    Slowly(Vec<u8>, usize, Duration),
     /// These, and then the same piece for ever.
     Endless(Vec<u8>, Vec<u8>),
 }
@@ -129,6 +132,14 @@ fn serve(stream: &TcpStream, script: &Script, asked: &Mutex<Vec<Asked>>) {
                 let _ = out.write_all(&bytes);
                 let _ = stream.shutdown(std::net::Shutdown::Both);
                 return;
+            }
+            Answer::Slowly(bytes, length, pause) => {
+                for piece in bytes.chunks(length) {
+                    if out.write_all(piece).is_err() {
+                        return;
+                    }
+                    thread::sleep(pause);
+                }
             }
             Answer::Endless(bytes, piece) => {
                 let mut sent = out.write_all(&bytes);

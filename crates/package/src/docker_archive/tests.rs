@@ -386,3 +386,43 @@ fn what_is_no_file_or_compressed_is_refused() {
     let error = DockerArchive::open(&path, None).unwrap_err();
     assert!(error.to_string().contains("compressed"), "{error}");
 }
+
+#[test]
+fn no_archive_makes_a_reader_panic_or_hang() {
+    let first = layer("one");
+    let good = saved(SAVED, &config(&[&first, &first]), &first);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("image.tar");
+    let mut numbers = Numbers(11);
+    for _ in 0..500 {
+        let mut bytes = good.clone();
+        for _ in 0..=numbers.below(4) {
+            let at = usize::try_from(numbers.below(bytes.len() as u64)).unwrap();
+            bytes[at] = numbers.bytes(1)[0];
+            // A header that was changed is looked at all the same.
+            let header = at - at % 512;
+            let sum: u32 = (0..512)
+                .map(|n| match n {
+                    148..156 => 32,
+                    n => u32::from(bytes[header + n]),
+                })
+                .sum();
+            if numbers.below(2) == 0 {
+                bytes[header + 148..header + 155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+            }
+        }
+        bytes.truncate(
+            usize::try_from(numbers.below(2 * bytes.len() as u64))
+                .unwrap()
+                .max(1),
+        );
+        let target = testkit::Memory::default();
+        let _ = receive(&bytes[..], "it", &target, false, &|_| {});
+        fs::write(&path, &bytes).unwrap();
+        if let Ok(archive) = DockerArchive::open(&path, None) {
+            for layer in image(&archive, archive.root()).layers {
+                let _ = archive.fetch(&layer, 1 << 20);
+            }
+        }
+    }
+}

@@ -12,11 +12,12 @@ use modelkeep_disk::{Dir, Kind};
 use super::{
     Existing, Job, Obstacle, UnpackError, each, io_error,
     place::{Place, file_name, open_directory, parent},
+    write::partial_name,
 };
 use crate::scan::PARTIAL_PREFIX;
 
-/// Looks at the directories of the version for what is not in it: leftovers of killed processes are removed, and
-/// other files are refused, let be, or (in a directory that is ours alone) removed.
+/// Looks at the directories of the version for what is not in it: leftovers of killed processes are removed, but
+/// for those that are gone on with; other files are refused, let be, or (in a directory that is ours alone) removed.
 pub(super) fn clean(
     place: &Place,
     contents: &Contents,
@@ -29,6 +30,10 @@ pub(super) fn clean(
         Place::New(_) => jobs.iter().map(|job| &job.file.path).collect(),
         Place::Old(_) => contents.files().iter().map(|file| &file.path).collect(),
     };
+    let partial: HashSet<(&str, String)> = jobs
+        .iter()
+        .map(|job| (parent(&job.file.path), partial_name(job.file)))
+        .collect();
     let files: HashSet<&str> = listed.iter().map(|path| path.as_str()).collect();
     let mut directories: BTreeSet<&str> = listed.iter().flat_map(|path| path.parents()).collect();
     directories.insert("");
@@ -44,6 +49,9 @@ pub(super) fn clean(
                 continue;
             }
             let name = name.to_str();
+            if name.is_some_and(|name| partial.contains(&(directory, name.to_owned()))) {
+                continue;
+            }
             if let Some(name) = name.filter(|name| name.starts_with(PARTIAL_PREFIX)) {
                 dir.remove(name)
                     .map_err(io_error(format!("remove {}", destination.join(&path).display())))?;

@@ -33,7 +33,7 @@ pub(super) fn copy(
     made: &Made<'_>,
     on_bytes: &(dyn Fn(u64) + Sync),
 ) -> Result<(u64, Copied), Failure> {
-    let mut holder = InVersion { made };
+    let mut holder = InVersion { made, author: None };
     all(origin, tree, &mut holder, on_bytes)
 }
 
@@ -101,6 +101,8 @@ fn all(
 
 struct InVersion<'a> {
     made: &'a Made<'a>,
+    /// Found out once: git is asked.
+    author: Option<String>,
 }
 
 impl Holder for InVersion<'_> {
@@ -122,10 +124,12 @@ impl Holder for InVersion<'_> {
                 registry.put_referrer(&manifest.media_type, bytes)?;
             }
             Made::Store(repository) => {
-                let who = Who {
-                    time: now(),
-                    author: author()?,
+                let author = match self.author.take() {
+                    Some(author) => author,
+                    None => author()?,
                 };
+                self.author = Some(author.clone());
+                let who = Who { time: now(), author };
                 repository.put(&manifest.media_type, bytes)?;
                 for manifest in children.iter().chain([manifest]) {
                     let plain =

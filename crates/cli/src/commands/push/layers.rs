@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::SystemTime};
 
+use modelkeep_client::{Begun, Registry};
 use modelkeep_core::{
     ByteRange, Descriptor, Digest,
     content::{Expect, Need, Source, Target},
@@ -9,20 +10,39 @@ use modelkeep_core::{
 use modelkeep_package::{
     image,
     layout::LayerPlan,
-    pack::{PackedLayer, pack_layer},
+    pack::{PackedLayer, Piece, feed_layer, pack_layer},
     scan::ModelFile,
 };
 use modelkeep_transfer::in_parallel;
 
-use super::{Job, Packed, record::Hashing, workers};
+use super::{Job, Packed, holders::Holders, record::Hashing, workers};
 use crate::{
-    error::{Failure, registry},
+    error::{self, Failure},
     report::progress::Progress,
     wiring::Endpoint,
 };
 
-/// How often a layer is sent whose connection breaks.
-const ATTEMPTS: u32 = 3;
+/// Layers that are sent at once, at least: most of the time, each waits for the network.
+const CONNECTIONS: usize = 4;
+/// Bytes that are sent before progress is shown, where the system sends them.
+const SHOWN: u64 = 8 << 20;
+
+/// Hashes of tensors, by the places of their files.
+type Tensors = BTreeMap<usize, Vec<String>>;
+
+/// A registry that is pushed to, and what is known of its other repositories.
+struct Remote<'a> {
+    registry: &'a Registry,
+    holders: Option<Holders>,
+}
+
+/// How a layer whose digest was known got there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    There,
+    Mounted,
+    Sent,
+}
 
 impl Job<'_> {
     /// Reads the files into layers, in parallel, and into `target` if there is one. Layers whose files are as they
@@ -31,33 +51,57 @@ impl Job<'_> {
         struct Layer {
             descriptor: Descriptor,
             files: Vec<Digest>,
-            tensors: BTreeMap<usize, Vec<String>>,
+            tensors: Tensors,
             read: bool,
             written: u64,
         }
-        let mut packed = in_parallel(&self.plans, workers(), |plan| {
+        let remote = match (target, &self.endpoint) {
+            (Some(_), Some(Endpoint::Remote(registry))) => Some(Remote {
+                registry,
+                holders: self.host.as_ref().map(|host| Holders::open(self.settings, host)),
+            }),
+            _ => None,
+        };
+        let at_once = if remote.is_some() {
+            workers().max(CONNECTIONS)
+        } else {
+            workers()
+        };
+        let mut packed = in_parallel(&self.plans, at_once, |plan| {
             if let Some((descriptor, files)) = self.remembered(plan) {
                 let there = match target {
                     Some(target) => target.need(&descriptor)? == Need::Nothing,
                     None => true,
                 };
-                if there {
+                let known = if there {
                     progress.add(files_size(&self.files, plan));
-                    let (read, written) = (false, 0);
+                    Some(Known::There)
+                } else {
+                    let remote = remote.as_ref();
+                    let sent = remote.map(|remote| self.send_known(remote, plan, &descriptor, progress));
+                    sent.transpose()?.flatten()
+                };
+                if let Some(known) = known {
+                    self.keep_holder(remote.as_ref(), &descriptor.digest);
+                    let read = known == Known::Sent;
                     return Ok(Layer {
                         descriptor,
                         files,
-                        tensors: BTreeMap::new(),
+                        tensors: Tensors::new(),
                         read,
-                        written,
+                        written: if read { plan.size() } else { 0 },
                     });
                 }
             }
             let begun = SystemTime::now();
-            let (packed, tensors) = self.send(plan, target, progress)?;
+            let (packed, tensors) = match &remote {
+                Some(remote) => self.send(remote.registry, plan, progress)?,
+                None => self.store(plan, target, progress)?,
+            };
             let written = if target.is_some() { plan.size() } else { 0 };
             self.remember(plan, &packed.files, packed.hashed.digest(), begun);
             self.remember_tensors(plan, &packed.files, &tensors)?;
+            self.keep_holder(remote.as_ref(), packed.hashed.digest());
             Ok::<_, Failure>(Layer {
                 descriptor: image::layer_descriptor(&self.files, plan, packed.hashed.digest()),
                 files: packed.files,
@@ -92,44 +136,122 @@ impl Job<'_> {
         })
     }
 
-    /// Reads the files of a layer into `target`, again from the beginning when the connection to it breaks. Gives the
-    /// hashes of their tensors too.
-    pub(super) fn send(
+    /// Reads the files of a layer into `target`. Gives the hashes of their tensors too.
+    fn store(
         &self,
         plan: &LayerPlan,
         target: Option<&dyn Target>,
         progress: &Progress,
-    ) -> Result<(PackedLayer, BTreeMap<usize, Vec<String>>), Failure> {
+    ) -> Result<(PackedLayer, Tensors), Failure> {
         let survey = self.survey()?;
-        let size = plan.size();
-        let mut shown = 0;
-        let mut attempt = || {
-            let mut sink = target
-                .map(|target| target.begin(Expect::Unknown { size }))
-                .transpose()?;
-            let mut done = 0;
-            let mut on_bytes = |bytes| {
-                done += bytes;
-                // What is sent a second time is no progress.
-                progress.add(done.max(shown) - shown);
-                shown = shown.max(done);
-            };
+        let mut sink = target
+            .map(|target| target.begin(Expect::Unknown { size: plan.size() }))
+            .transpose()?;
+        let mut on_bytes = |bytes| progress.add(bytes);
+        let mut hashing = Hashing::new(&survey, &mut on_bytes);
+        let packed =
+            pack_layer(&self.files, plan, sink.as_deref_mut(), &mut hashing).map_err(Failure::failed)?;
+        let tensors = hashing.finish();
+        if let Some(sink) = sink {
+            sink.commit(&packed.hashed)?;
+        }
+        Ok((packed, tensors))
+    }
+
+    /// Reads the files of a layer, and sends of it what the registry does not have; again, from where it was, when the
+    /// connection breaks.
+    fn send(
+        &self,
+        registry: &Registry,
+        plan: &LayerPlan,
+        progress: &Progress,
+    ) -> Result<(PackedLayer, Tensors), Failure> {
+        let survey = self.survey()?;
+        let expect = Expect::Unknown { size: plan.size() };
+        let key = self.upload_key(plan);
+        let mut shown = Shown::new(progress);
+        persist(registry, |has| {
+            let upload = registry.begin_blob(plan.size(), Some(&key))?;
+            *has = upload.offset();
+            let mut sink = upload.into_sink(&expect);
+            shown.again();
+            let mut on_bytes = |bytes| shown.add(bytes);
             let mut hashing = Hashing::new(&survey, &mut on_bytes);
             let packed =
-                pack_layer(&self.files, plan, sink.as_deref_mut(), &mut hashing).map_err(Failure::failed)?;
+                pack_layer(&self.files, plan, Some(&mut *sink), &mut hashing).map_err(Failure::failed)?;
             let tensors = hashing.finish();
-            if let Some(sink) = sink {
-                sink.commit(&packed.hashed)?;
-            }
+            sink.commit(&packed.hashed)?;
             Ok((packed, tensors))
-        };
-        for _ in 1..ATTEMPTS {
-            match attempt() {
-                Err(failure) if is_lost_connection(&failure) => {}
-                result => return result,
-            }
+        })
+    }
+
+    /// Has a layer whose digest is known taken over from another repository of the registry, or sends its files unread.
+    /// `None` when the digest was of something else.
+    fn send_known(
+        &self,
+        remote: &Remote<'_>,
+        plan: &LayerPlan,
+        layer: &Descriptor,
+        progress: &Progress,
+    ) -> Result<Option<Known>, Failure> {
+        let Remote { registry, holders } = remote;
+        let key = self.upload_key(plan);
+        let holder = holders
+            .as_ref()
+            .and_then(|holders| holders.find(&layer.digest, &self.name));
+        let mut shown = Shown::new(progress);
+        let sent = persist(registry, |has| {
+            let begun = match &holder {
+                Some(holder) => registry.mount_or_begin(layer, Some(&key), holder)?,
+                None => Begun::Upload(registry.begin_blob(layer.size, Some(&key))?),
+            };
+            shown.again();
+            let mut upload = match begun {
+                Begun::Mounted => {
+                    shown.add(files_size(&self.files, plan));
+                    return Ok(Known::Mounted);
+                }
+                Begun::Upload(upload) => upload,
+            };
+            *has = upload.offset();
+            feed_layer(&self.files, plan, *has, &mut |piece| match piece {
+                Piece::Bytes(bytes) => upload.write(bytes),
+                Piece::File { file, offset, length } => {
+                    let mut at = offset;
+                    while at < offset + length {
+                        let now = (offset + length - at).min(SHOWN);
+                        upload.write_file(file, at, now)?;
+                        at += now;
+                        shown.add(now);
+                    }
+                    Ok(())
+                }
+            })
+            .map_err(Failure::failed)?;
+            upload.finish(&layer.digest)?;
+            Ok(Known::Sent)
+        });
+        match sent {
+            Err(failure) if refuses_the_digest(&failure) => Ok(None),
+            sent => sent.map(Some),
         }
-        attempt()
+    }
+
+    /// Stands for the bytes of a layer before they are read: an upload that was broken off goes on if its files are
+    /// still the same.
+    fn upload_key(&self, plan: &LayerPlan) -> Digest {
+        let mut text = format!("{}\n", plan.image_path());
+        for member in plan.members() {
+            let file = &self.files[member.file];
+            text.push_str(&format!("{:?} {:?} {}\n", file.mode, file.stamp, file.path));
+        }
+        Digest::of(text.as_bytes())
+    }
+
+    fn keep_holder(&self, remote: Option<&Remote<'_>>, layer: &Digest) {
+        if let Some(holders) = remote.and_then(|remote| remote.holders.as_ref()) {
+            holders.add(layer, &self.name);
+        }
     }
 
     /// Whether a layer need not be stored again. A comparison, which stores nothing, looks whether it could be read.
@@ -172,12 +294,7 @@ impl Job<'_> {
         }
     }
 
-    fn remember_tensors(
-        &self,
-        plan: &LayerPlan,
-        files: &[Digest],
-        tensors: &BTreeMap<usize, Vec<String>>,
-    ) -> Result<(), Failure> {
+    fn remember_tensors(&self, plan: &LayerPlan, files: &[Digest], tensors: &Tensors) -> Result<(), Failure> {
         let survey = self.survey()?;
         for (member, digest) in plan.members().iter().zip(files) {
             if let (Some(plan), Some(hashes)) = (survey.plan(member.file), tensors.get(&member.file)) {
@@ -188,9 +305,62 @@ impl Job<'_> {
     }
 }
 
-fn is_lost_connection(failure: &Failure) -> bool {
+/// Attempts at an upload until it is done, or the registry's patience ends. `attempt` says what the registry had of it
+/// when it began: as long as that grows, it goes on.
+fn persist<T>(
+    registry: &Registry,
+    mut attempt: impl FnMut(&mut u64) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut retries = registry.retries();
+    let mut before = 0;
+    loop {
+        let mut has = 0;
+        let failure = match attempt(&mut has) {
+            Ok(done) => return Ok(done),
+            Err(failure) => failure,
+        };
+        let error: &(dyn std::error::Error + 'static) = &*failure.error;
+        let again = error::registry(error).is_some_and(|error| retries.wait(error, has > before));
+        if !again {
+            return Err(failure);
+        }
+        before = has;
+    }
+}
+
+fn refuses_the_digest(failure: &Failure) -> bool {
     let error: &(dyn std::error::Error + 'static) = &*failure.error;
-    registry(error).is_some_and(modelkeep_client::Error::is_lost_connection)
+    matches!(
+        error::registry(error),
+        Some(modelkeep_client::Error::Status { status: 400, .. } | modelkeep_client::Error::Stored { .. })
+    )
+}
+
+/// Progress of a layer that may be begun several times: what is sent a second time is none.
+struct Shown<'a> {
+    progress: &'a Progress,
+    done: u64,
+    shown: u64,
+}
+
+impl<'a> Shown<'a> {
+    fn new(progress: &'a Progress) -> Self {
+        Self {
+            progress,
+            done: 0,
+            shown: 0,
+        }
+    }
+
+    fn again(&mut self) {
+        self.done = 0;
+    }
+
+    fn add(&mut self, bytes: u64) {
+        self.done += bytes;
+        self.progress.add(self.done.max(self.shown) - self.shown);
+        self.shown = self.shown.max(self.done);
+    }
 }
 
 fn files_size(files: &[ModelFile], plan: &LayerPlan) -> u64 {

@@ -161,7 +161,7 @@ class Pipeline(Declared):
         self.shell("modelkeep up --yes")
         versions = [f"1.{number}" for number in range(6)]
         running = [
-            subprocess.Popen(["sh", "./modelkeep-ci.sh", "publish", version], cwd=self.dir, env=self.path(), stdout=subprocess.DEVNULL)
+            subprocess.Popen(["sh", "./modelkeep-ci.sh", "publish", version], cwd=self.dir, env=self.path(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             for version in versions
         ]  # fmt: skip
         self.assertEqual([process.wait(DEADLINE) for process in running], [0] * len(versions))

@@ -125,7 +125,7 @@ impl Random {
 
     /// A registry with nothing in it, or with a repository that is declared here, was another way, and has drifted.
     fn registry(&mut self, powers: &Powers) -> MemoryRepositories {
-        let logos = [LogosAre::Digests, LogosAre::Urls][self.below(2) as usize];
+        let logos = [LogosAre::Digests, LogosAre::Urls, LogosAre::Hidden][self.below(3) as usize];
         let registry = MemoryRepositories::new(powers.clone(), logos);
         if self.below(4) > 0 {
             let before = self.declaration(powers).wanted(powers).unwrap();

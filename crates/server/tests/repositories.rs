@@ -167,6 +167,27 @@ fn what_a_deleted_repository_alone_had_is_collected() {
 }
 
 #[test]
+fn what_a_maker_or_a_deleter_that_died_left_is_not_inherited() {
+    let (home, store) = home();
+    let name: RepoName = "digits".parse().unwrap();
+    let directory = home.path().join("v1/repos/digits");
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(
+        directory.join("_description"),
+        r#"{"resourceTags":{"team":"vision"}}"#,
+    )
+    .unwrap();
+    assert!(store.observe(&name).unwrap().is_none());
+    assert!(store.repositories().unwrap().is_empty());
+    store
+        .create_repository(&name, &Mutability::Immutable, "")
+        .unwrap();
+    let found = store.observe(&name).unwrap().unwrap();
+    assert_eq!(found.description, Description::new(Mutability::Immutable));
+    assert_eq!(found.created_at, None);
+}
+
+#[test]
 fn a_store_alone_deletes_no_images() {
     let (_home, store) = home();
     let name = declare(&store, "digits", Mutability::Immutable);

@@ -8,6 +8,9 @@ use crate::{
     settings::{Setting, Settings},
 };
 
+/// Most characters of a text that may fill a page.
+const LONGEST: usize = 100;
+
 pub(super) fn run(arguments: &Config, settings: &Settings) -> Answer {
     let rows = rows(settings);
     if arguments.json.json {
@@ -58,6 +61,15 @@ fn rows(settings: &Settings) -> Vec<json::Setting> {
             },
         ),
         row("repository.aliases", &settings.aliases, |aliases| list(aliases)),
+    ]);
+    if let Ok(declared) = settings.declared() {
+        rows.extend(declared.rows().into_iter().map(|(name, value)| json::Setting {
+            name,
+            value: human::first_line(&value, LONGEST),
+            origin: declared.file().display().to_string(),
+        }));
+    }
+    rows.extend([
         row("image.path", &settings.image_path, Clone::clone),
         row("image.labels", &settings.labels, pairs),
         row("image.executable", &settings.executable, |globs| list(globs)),

@@ -72,6 +72,55 @@ impl Settings {
 }
 
 impl Declared {
+    /// The keys of the block that are set and the table of settings has no other place for, with their values.
+    pub(crate) fn rows(&self) -> Vec<(&'static str, String)> {
+        let list = |items: &std::collections::BTreeSet<String>| {
+            let items: Vec<&str> = items.iter().map(String::as_str).collect();
+            (!items.is_empty()).then(|| items.join(", "))
+        };
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let tags: Vec<String> = self
+            .resource_tags
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let rows = [
+            ("repository.catalog.description", self.catalog.description.clone()),
+            ("repository.catalog.about", self.catalog.about.clone()),
+            ("repository.catalog.usage", self.catalog.usage.clone()),
+            (
+                "repository.catalog.architectures",
+                list(&self.catalog.architectures),
+            ),
+            (
+                "repository.catalog.operating_systems",
+                list(&self.catalog.operating_systems),
+            ),
+            ("repository.catalog.logo", path(&self.catalog.logo)),
+            (
+                "repository.resource_tags",
+                (!tags.is_empty()).then(|| tags.join(", ")),
+            ),
+            ("repository.policy", path(&self.policy)),
+            (
+                "repository.require_enforcement",
+                self.require_enforcement.map(|required| required.to_string()),
+            ),
+            ("repository.protect", self.protect.then(|| "true".to_owned())),
+            (
+                "repository.force_delete",
+                (self.force_delete == Force::Yes).then(|| "true".to_owned()),
+            ),
+        ];
+        let set = rows.into_iter().filter_map(|(key, value)| Some((key, value?)));
+        set.collect()
+    }
+
+    /// The file that has the block.
+    pub(crate) fn file(&self) -> &Path {
+        &self.path
+    }
+
     fn text(&self, key: &'static str, path: &Path) -> Result<String, SettingsError> {
         String::from_utf8(self.read(path)?).map_err(|_| SettingsError::Value {
             path: self.path.clone(),

@@ -114,9 +114,14 @@ fn a_quota_that_is_used_up_is_said_after_the_plan() {
     });
     let run = run(&address, &["up", "--yes"]);
     assert_eq!(run.code, 1, "{}", run.stderr);
-    assert!(run.stderr.contains("+ create digits in ECR"), "{}", run.stderr);
     assert!(
-        run.stderr.contains("a limit of ECR is reached: 100,000"),
+        run.stderr.contains("+ create digits in ECR eu-central-1"),
+        "{}",
+        run.stderr
+    );
+    assert!(
+        run.stderr
+            .contains("a limit of ECR eu-central-1 is reached: 100,000"),
         "{}",
         run.stderr
     );
@@ -144,7 +149,7 @@ fn a_region_where_nothing_is_makes_a_plan_of_its_own() {
     let run = run(&ecr(|_| MISSING), &["preview"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(
-        run.stdout.starts_with("+ create digits in ECR\n"),
+        run.stdout.starts_with("+ create digits in ECR eu-central-1\n"),
         "{}",
         run.stdout
     );

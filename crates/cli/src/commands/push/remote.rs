@@ -3,13 +3,13 @@
 use modelkeep_client::Registry;
 use modelkeep_core::{
     Contents, Descriptor,
-    content::{Names, Source, Target},
+    content::{self, Names, Source, Target},
 };
 use modelkeep_ledger::{Proposed, PublishError, Standing, Verdict, judge, next_free};
 
 use super::{Decided, Figures, Job};
 use crate::{
-    error::Failure,
+    error::{Exit, Failure, registry as registry_error},
     held::{is_about, read_image},
     report::progress::Progress,
     wiring::Endpoint,
@@ -34,6 +34,14 @@ pub(super) fn standing(
         manifest,
         root: contents.map(|contents| contents.root()),
     }))
+}
+
+/// Whether a registry that enforces immutable tags refused: what it says names the reason.
+fn is_conflict(error: &content::Error) -> bool {
+    matches!(
+        registry_error(error),
+        Some(modelkeep_client::Error::Status { status: 409, .. })
+    )
 }
 
 impl Job<'_> {
@@ -87,6 +95,8 @@ impl Job<'_> {
                     Ok(Some(other)) if other.digest != top.digest => return Err(self.taken(&other, &top)?),
                     // Its answer was lost.
                     Ok(Some(_)) => {}
+                    // The name is kept for what was deleted under it.
+                    _ if is_conflict(&error) => return Err(Failure::new(Exit::Exists, error)),
                     _ => return Err(error.into()),
                 }
             }

@@ -63,7 +63,7 @@ impl Repositories {
     /// # Errors
     /// When no region is named, or what the environment says cannot be used. Credentials are looked for later.
     pub fn ecr(options: &AwsOptions) -> Result<Self> {
-        let powers = Powers::ecr();
+        let mut powers = Powers::ecr();
         let open = || {
             let session = Session::open(options, transport(options)?)?;
             match session.config.region() {
@@ -72,6 +72,10 @@ impl Repositories {
             }
         };
         let session = open().map_err(|error| refused(&powers, None, error))?;
+        // Another region is another registry, and a repository that is not found may be in it.
+        if let Some(region) = session.config.region() {
+            powers.registry = format!("{} {region}", powers.registry);
+        }
         let client = aws_sdk_ecr::Client::new(&session.config);
         Ok(Self::new(session, Service::Ecr(client), powers))
     }

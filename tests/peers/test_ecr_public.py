@@ -39,8 +39,12 @@ def image(*layers, mark=""):
     """A manifest over blobs of `{}` and so on."""
     blobs = [{"mediaType": "application/vnd.oci.empty.v1+json", "digest": digest_of(b), "size": len(b)} for b in layers]
     return json.dumps({
-        "schemaVersion": 2, "mediaType": MANIFEST, "config": blobs[0], "layers": blobs[1:], "annotations": {"mark": mark},
-    })  # fmt: skip
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": blobs[0],
+        "layers": blobs[1:],
+        "annotations": {"mark": mark},
+    })
 
 
 def index(digest, size):
@@ -220,7 +224,8 @@ class EveryOperation(WithAws):
             self.assertEqual((error["lastValidByteReceived"], error["uploadId"]), (4, begun))
         self.refused("LimitExceededException", part, first=10_485_760_000, blob=b"x")
         self.invalid(part, first=5, blob=b"x" * 20_971_521, by=self.loose.upload_layer_part)
-        self.refused("UploadNotFoundException", part, first=5, blob=b"x", uploadId=self.CALLS["UploadLayerPart"]["uploadId"])
+        nobodys = self.CALLS["UploadLayerPart"]["uploadId"]
+        self.refused("UploadNotFoundException", part, first=5, blob=b"x", uploadId=nobodys)
         self.invalid(part, first=5, blob=b"x", uploadId="nonsense")
         part(5, b"56789")
         self.refused("LayerPartTooSmallException", ecr.complete_layer_upload, **upload, **digest)
@@ -243,10 +248,12 @@ class EveryOperation(WithAws):
         self.assertEqual(put["imageId"], {"imageDigest": self.digest, "imageTag": "1.0"})
         self.assertEqual(put["imageManifest"], self.first)
         self.assertEqual(put["imageManifestMediaType"], MANIFEST)
-        again = self.refused("ImageAlreadyExistsException", ecr.put_image, imageManifest=self.first, imageTag="1.0", **here)
+        first = {"imageManifest": self.first, "imageTag": "1.0", **here}
+        again = self.refused("ImageAlreadyExistsException", ecr.put_image, **first)
         self.assertIn("'1.0'", again["message"])
         self.refused("ImageAlreadyExistsException", ecr.put_image, imageManifest=self.first, **here)
-        held = self.refused("ImageTagAlreadyExistsException", ecr.put_image, imageManifest=self.second, imageTag="1.0", **here)
+        second = {"imageManifest": self.second, "imageTag": "1.0", **here}
+        held = self.refused("ImageTagAlreadyExistsException", ecr.put_image, **second)
         self.assertIn("the next free version is 1.1", held["message"])
         ecr.put_image(imageManifest=self.first, imageTag="1.1", **here)
         wrong = {"imageManifest": self.second, "imageDigest": NOWHERE}
@@ -317,7 +324,8 @@ class EveryOperation(WithAws):
         ecr.put_image(imageManifest=self.first, imageTag="1.0", **here)
         self.invalid(self.loose.batch_delete_image, imageIds=[], **here)
         self.refused("RepositoryNotEmptyException", ecr.delete_repository, **here)
-        self.refused("RepositoryNotFoundException", ecr.delete_repository, registryId="123456789012", force=True, **here)
+        another = {"registryId": "123456789012", **here}
+        self.refused("RepositoryNotFoundException", ecr.delete_repository, force=True, **another)
         deleted = ecr.delete_repository(registryId=ACCOUNT, force=True, **here)
         self.assertEqual(deleted["repository"]["repositoryName"], REPOSITORY)
         ecr.delete_repository(repositoryName="team/third")
@@ -446,7 +454,8 @@ class Signatures(WithAws):
         server = self.keyed()
         for minutes, good in ((-14, True), (14, True), (-16, False), (16, False)):
             then = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=minutes)
-            with unittest.mock.patch("botocore.auth.get_current_datetime", lambda remove_tzinfo=True: then.replace(tzinfo=None)):
+            clock = unittest.mock.Mock(return_value=then.replace(tzinfo=None))
+            with unittest.mock.patch("botocore.auth.get_current_datetime", clock):
                 call = client(server, Seen()).describe_registries
                 if good:
                     call()
@@ -484,7 +493,8 @@ class Signatures(WithAws):
             "before-send.ecr-public", lambda request, **_: request.headers.update(Origin="http://evil.example")
         )
         self.refused("AccessDeniedException", ecr.describe_repositories)
-        status, headers, body = server.request("POST", "/", b"{}", {"X-Amz-Target": "SpencerFrontendService.DescribeRegistries"})
+        unsigned = {"X-Amz-Target": "SpencerFrontendService.DescribeRegistries"}
+        status, _, body = server.request("POST", "/", b"{}", unsigned)
         self.assertEqual((status, json.loads(body)["__type"]), (400, "MissingAuthenticationTokenException"))
 
     def test_accounts_without_keys_leave_the_api_to_nobody(self):
@@ -522,7 +532,9 @@ class Mutability(WithAws):
         """What the API says of it in the members that botocore does not know, and keeps to itself."""
         found = []
         ecr = client(server)
-        ecr.meta.events.register("after-call.ecr-public", lambda http_response, **_: found.append(http_response.content))
+        ecr.meta.events.register(
+            "after-call.ecr-public", lambda http_response, **_: found.append(http_response.content)
+        )
         ecr.describe_repositories(repositoryNames=[name])
         (repository,) = json.loads(found[0])["repositories"]
         filters = repository.get("imageTagMutabilityExclusionFilters", [])

@@ -15,8 +15,8 @@ class Tutorial(WithAws):
 
     def test_pulumi_makes_the_repository_without_the_argument_that_ecr_public_lacks(self):
         told = json.loads(self.under_mocks(EXAMPLE / "pulumi" / "__main__.py").stdout)
-        made = {"type": "aws:ecrpublic/repository:Repository", "name": "mlModelRepo", "inputs": {"repositoryName": NAME}}
-        self.assertEqual(told["made"], [made])
+        kind = "aws:ecrpublic/repository:Repository"
+        self.assertEqual(told["made"], [{"type": kind, "name": "mlModelRepo", "inputs": {"repositoryName": NAME}}])
         self.assertEqual(told["exported"], {"repository_uri": f"public.ecr.aws/alias/{NAME}"})
 
     def test_pulumi_makes_nothing_with_it(self):

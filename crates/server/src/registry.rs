@@ -32,6 +32,8 @@ const LARGE_MANIFESTS: usize = 2;
 const PARSED_MANIFESTS: usize = 1;
 /// Large calls of the ECR Public API that are read from the disk at once, each of at most 8 MiB.
 const LARGE_CALLS: usize = 1;
+/// Bodies of calls that are taken to the disk at once, each of at most 28 MiB.
+const CALL_BODIES: usize = 16;
 
 /// A store as an OCI registry, whose [`Handler`] it is.
 pub struct Registry {
@@ -44,6 +46,7 @@ pub struct Registry {
     pub(crate) large_manifests: Gate,
     pub(crate) parsed_manifests: Gate,
     pub(crate) large_calls: Gate,
+    pub(crate) call_bodies: Gate,
     log: Sink,
     /// Begins the ids of requests, so that two servers of one store have different ones.
     id: String,
@@ -78,6 +81,7 @@ impl Registry {
             large_manifests: Gate::new(LARGE_MANIFESTS),
             parsed_manifests: Gate::new(PARSED_MANIFESTS),
             large_calls: Gate::new(LARGE_CALLS),
+            call_bodies: Gate::new(CALL_BODIES),
             config,
             log,
             id: modelkeep_disk::unique()[..8].to_owned(),

@@ -40,7 +40,10 @@ pub(super) fn check(call: &mut Call<'_, '_, '_>) -> Result<Vec<u8>, ApiError> {
     let repository = call.repository_for_data(input.registry_id.as_deref(), &name)?;
     let (mut layers, mut failures) = (Vec::new(), Vec::new());
     for digest in digests {
-        let failure = |code: &str, reason: &str| json!({ "layerDigest": digest, "failureCode": code, "failureReason": reason });
+        let failure = |code: &str, reason: &str| {
+            let digest = &digest;
+            json!({ "layerDigest": digest, "failureCode": code, "failureReason": reason })
+        };
         if digest.is_empty() {
             failures.push(failure("MissingLayerDigest", "the digest is empty"));
             continue;
@@ -120,6 +123,7 @@ pub(super) fn upload_part(call: &mut Call<'_, '_, '_>) -> Result<Vec<u8>, ApiErr
         return Err(too_long());
     }
     call.registry().check_room(expected.min(MOST_PART_BYTES))?;
+    let _place = call.exchange.place()?;
     let mut writing = upload.lock()?;
     let offset = writing.offset();
     if first != offset {

@@ -4,6 +4,7 @@
 use std::{
     io::{BufReader, Read, Seek, Write},
     sync::atomic::Ordering::Relaxed,
+    time::Duration,
 };
 
 use modelkeep_core::{Digest, content};
@@ -12,8 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::ApiError;
 use crate::{
-    gate::Place as Turn,
-    oci::uploads::Place,
+    gate::Place,
     pushed::turn,
     registry::{Exchange, Registry},
     reply::Fault,
@@ -22,12 +22,14 @@ use crate::{
 /// A longer body goes to the disk.
 const SMALL_BYTES: u64 = 64 << 10;
 const BUFFER_BYTES: usize = 64 << 10;
+/// How long a call waits for its body to be taken.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The body of a call, whole.
 pub(super) struct Payload<'r> {
     kept: Kept,
     pub(super) digest: Digest,
-    /// Counts it among the uploads that are received at once, as long as it is on the disk.
+    /// As long as it is on the disk.
     _place: Option<Place<'r>>,
 }
 
@@ -55,7 +57,9 @@ impl<'r> Payload<'r> {
                 _place: None,
             });
         }
-        let place = exchange.place()?;
+        // Not among the uploads: who holds a place here may be a stranger who knows the id of a key.
+        let place = registry.call_bodies.enter(PATIENCE);
+        let place = place.ok_or_else(|| Fault::busy("too many large calls at once, try later"))?;
         registry.check_room(announced.unwrap_or(most).min(most))?;
         let file = registry.store.scratch()?;
         let mut hasher = modelkeep_core::Hasher::new(modelkeep_core::Algorithm::Sha256);
@@ -110,7 +114,7 @@ impl<'r> Payload<'r> {
 /// An operation's input, and its turn among those that are large.
 pub(super) struct Parsed<'r, T> {
     pub(super) input: T,
-    _turn: Option<Turn<'r>>,
+    _turn: Option<Place<'r>>,
 }
 
 /// A body that is not JSON of the operation's shape.

@@ -53,8 +53,9 @@ fn standing(call: &Call<'_, '_, '_>, registry: Option<&str>, name: &RepoName) ->
     let policy = call.observe(registry, name)?.description.policy;
     policy.ok_or_else(|| {
         let id = call.registry_id();
-        let message =
-            format!("Repository policy does not exist for the repository with name '{name}' in the registry with id '{id}'");
+        let message = format!(
+            "Repository policy does not exist for the repository with name '{name}' in the registry with id '{id}'"
+        );
         ApiError::new("RepositoryPolicyNotFoundException", message)
     })
 }

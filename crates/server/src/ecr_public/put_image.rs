@@ -101,7 +101,8 @@ fn already(call: &Call<'_, '_, '_>, name: &RepoName, digest: &Digest, tag: Optio
     ApiError::new(
         "ImageAlreadyExistsException",
         format!(
-            "Image with digest '{digest}'{tagged} already exists in the repository with name '{name}' in registry with id '{id}'"
+            "Image with digest '{digest}'{tagged} already exists in the repository with name '{name}' in registry with \
+             id '{id}'"
         ),
     )
 }

@@ -22,6 +22,7 @@ const OPERATIONS: &[&str] = &[
     "InitiateLayerUpload",
     "ListTagsForResource",
     "PutImage",
+    "PutImageTagMutability",
     "PutRegistryCatalogData",
     "PutRepositoryCatalogData",
     "SetRepositoryPolicy",

@@ -50,7 +50,7 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) plain_http: bool,
     /// Where the API of AWS is, such as `modelkeep serve`; AWS_ENDPOINT_URL_ECR_PUBLIC and AWS_ENDPOINT_URL_ECR say so too
-    #[arg(long, global = true, value_name = "URL", value_hint = ValueHint::Url)]
+    #[arg(long, global = true, value_name = "URL", value_parser = endpoint, value_hint = ValueHint::Url)]
     pub(crate) endpoint_url: Option<String>,
     /// Print nothing but results and errors
     #[arg(long, short, global = true)]
@@ -445,6 +445,19 @@ pub(crate) struct Gc {
     pub(crate) grace: Duration,
 }
 
+/// An address that begins with `http://` or `https://` and has a host.
+fn endpoint(text: &str) -> Result<String, String> {
+    let rest = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("https://"));
+    match rest.and_then(|rest| rest.split('/').next()) {
+        Some(host) if !host.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control()) => {
+            Ok(text.to_owned())
+        }
+        _ => Err("write an address such as http://127.0.0.1:5000".to_owned()),
+    }
+}
+
 /// A whole number and a unit.
 fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "write a whole number and a unit: 90s, 30m, 24h, 7d".to_owned();
@@ -485,6 +498,27 @@ pub(crate) struct Completions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_endpoint_is_an_address() {
+        for right in [
+            "http://127.0.0.1:5000",
+            "https://aws.example/",
+            "http://[::1]:80/x",
+        ] {
+            assert_eq!(endpoint(right).as_deref(), Ok(right));
+        }
+        for wrong in [
+            "",
+            "aws.example",
+            "http://",
+            "https:///x",
+            "ftp://x",
+            "http://a b",
+        ] {
+            assert!(endpoint(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn durations_have_a_unit() {

@@ -6,8 +6,8 @@ use crate::{
     Credential, Error, Keychain, Patience, Timeouts,
     address::{address, limits},
     ahead::Budget,
-    auth::{Auth, Lent, Lookup, Place},
-    aws::{self, EcrHost, Transport},
+    auth::{Auth, Lent, Place},
+    credentials,
     http::{Http, Origin, Proxies, Reach, Request, Response, Scheme, Url},
     pace::Pace,
     problem::{problem, sentence},
@@ -83,7 +83,7 @@ impl Registry {
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Error> {
         let (base, name) = address(host, name, &settings)?;
-        let places = places(host, &name, access, keychain, &settings, variable)?;
+        let places = credentials::places(host, &name, access, keychain, &settings, variable)?;
         Ok(Self {
             http: Arc::new(Http::new(
                 settings.ca.clone(),
@@ -325,35 +325,6 @@ impl Registry {
         }
         url
     }
-}
-
-/// Where credentials for a registry come from: what is stored goes before what AWS lends. What is public is read
-/// without any, and ECR Public takes more requests from whom it knows.
-fn places(
-    host: &Host,
-    name: &RepoName,
-    access: Access,
-    keychain: Keychain,
-    settings: &Settings,
-    variable: &dyn Fn(&str) -> Option<String>,
-) -> Result<Vec<Place>, Error> {
-    let stored: Lookup = {
-        let (host, name) = (host.clone(), name.clone());
-        Box::new(move || Ok(keychain.find(&host, &name)?.map(Lent::from)))
-    };
-    let mut places = vec![Place::Stored(stored)];
-    let ecr = EcrHost::of(host.as_str());
-    if access == Access::Read && !matches!(ecr, Some(EcrHost::Private { .. })) {
-        places.push(Place::Nobody);
-    }
-    if let Some(ecr) = ecr {
-        let transport = Transport::new(settings.ca.clone(), variable)?;
-        let host = host.clone();
-        places.push(Place::Aws(Box::new(move || {
-            aws::password(&host, &ecr, &transport).map(Some)
-        })));
-    }
-    Ok(places)
 }
 
 /// Where the next request may go after `response`.

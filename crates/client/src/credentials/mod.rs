@@ -2,6 +2,7 @@
 
 mod file;
 mod helper;
+mod places;
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use modelkeep_core::{Host, RepoName};
 use serde_json::{Value, json};
 
 use self::file::ConfigFile;
+pub(crate) use self::places::places;
 use crate::{Error, Secret};
 
 /// What proves to a registry who we are.

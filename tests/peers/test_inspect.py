@@ -117,6 +117,32 @@ class Inspect(PeerTest):
             self.assertEqual((diff["record"], diff["texts"]), ([], {"config": {}, "card": []}))
             self.assertEqual(diff["incompatible"], ["vocabulary: tokens 1 added, 1 removed"])
 
+    def test_values_have_moved_as_far_as_numpy_says(self):
+        def write(name, number, shift):
+            directory = self.dir / name
+            directory.mkdir()
+            code = (
+                "import sys, numpy as np; from safetensors.numpy import save_file; r = np.random.default_rng(3); shift = float(sys.argv[2]); "
+                "save_file({k: (r.random((300, 70)) + shift).astype(k) for k in ('float16', 'float32', 'float64')}, sys.argv[1])"
+            )
+            run([VENV_PYTHON, "-B", "-c", code, directory / "model.safetensors", shift])
+            self.store.run("push", directory, f"moved:{number}")
+            return directory / "model.safetensors"
+
+        paths = write("old", "1.0", 0), write("new", "1.1", 0.125)
+        code = (
+            "import sys, json, numpy as np; from safetensors.numpy import load_file; a, b = map(load_file, sys.argv[1:]); n = np.linalg.norm; "
+            "v = {k: (a[k].astype('f8').ravel(), b[k].astype('f8').ravel()) for k in a}; "
+            "print(json.dumps({k: [n(y - x) / n(x), x @ y / n(x) / n(y)] for k, (x, y) in v.items()}))"
+        )
+        expected = json.loads(run([VENV_PYTHON, "-B", "-c", code, *paths]).stdout)
+        diff = self.store.json("diff", "moved:1.0", "moved:1.1", "--values")
+        found = {tensor["name"]: tensor["distance"] for tensor in diff["tensors"]["list"]}
+        self.assertEqual(set(found), set(expected))
+        for name, (relative, cosine) in expected.items():
+            self.assertAlmostEqual(found[name]["relative_l2"], relative, places=9)
+            self.assertAlmostEqual(found[name]["cosine"], cosine, places=9)
+
     def test_versions_are_found_by_their_metrics(self):
         for version in ("1.0", "1.1"):
             self.store.run("push", DIGITS / f"model-{version}", f"digits:{version}", "--metric", f"size={version}")

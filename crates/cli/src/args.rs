@@ -204,6 +204,9 @@ pub(crate) struct Diff {
     /// List all tensors that are not the same
     #[arg(long, conflicts_with = "stat")]
     pub(crate) tensors: bool,
+    /// Say of tensors with other values how far they have moved: relative L2 distance, and cosine. Their bytes are read
+    #[arg(long, conflicts_with = "stat")]
+    pub(crate) values: bool,
     /// Only say how much is different
     #[arg(long)]
     pub(crate) stat: bool,

@@ -126,3 +126,103 @@ impl Bytes for Run<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Read,
+        sync::atomic::{AtomicU64, Ordering},
+    };
+
+    use modelkeep_core::{Digest, FileEntry, content, media};
+    use modelkeep_inspect::{Limits, Survey};
+
+    use super::*;
+
+    /// A layer in memory, and how many times and bytes were asked of it.
+    struct Layer {
+        bytes: Vec<u8>,
+        requests: AtomicU64,
+        sent: AtomicU64,
+    }
+
+    impl Source for Layer {
+        fn open<'a>(
+            &'a self,
+            _: &Descriptor,
+            range: ByteRange,
+        ) -> content::Result<Box<dyn Read + Send + 'a>> {
+            self.requests.fetch_add(1, Ordering::Relaxed);
+            self.sent.fetch_add(range.length, Ordering::Relaxed);
+            let start = range.offset as usize;
+            Ok(Box::new(&self.bytes[start..start + range.length as usize]))
+        }
+    }
+
+    /// A layer of which one file, behind 1,000 bytes, is `bytes`.
+    fn layer(bytes: &[u8]) -> (Layer, Vec<Descriptor>, Contents) {
+        let whole = [&[9; 1_000], bytes, &[9; 1_000]].concat();
+        let descriptor = Descriptor::of(media::OCI_LAYER, &whole);
+        let entry = FileEntry {
+            path: "model.safetensors".parse().unwrap(),
+            size: bytes.len() as u64,
+            digest: Digest::of(bytes),
+            layer: 0,
+            offset: 1_000,
+        };
+        let contents = Contents::new(vec![descriptor.digest.clone()], vec![entry]).unwrap();
+        let layer = Layer {
+            bytes: whole,
+            requests: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+        };
+        (layer, vec![descriptor], contents)
+    }
+
+    #[test]
+    fn a_file_in_a_layer_is_read_ahead_and_gives_its_own_bytes() {
+        let bytes: Vec<u8> = (0..20_u32 << 20).map(|n| (n % 251) as u8).collect();
+        let (source, layers, contents) = layer(&bytes);
+        let files = Layered::new(&source, &layers, &contents);
+        let file = files.open(0).unwrap();
+        for (offset, length) in [
+            (0, 8),
+            (8, 100),
+            (70_000, 10),
+            (60_000, 9 << 20),
+            (19 << 20, 1 << 20),
+            (20 << 20, 0),
+        ] {
+            let mut into = vec![0; length];
+            file.read_at(offset as u64, &mut into).unwrap();
+            assert!(into == bytes[offset..offset + length], "{length} at {offset}");
+        }
+        for (offset, length) in [(20 << 20, 1), (u64::MAX, 2), ((20 << 20) - 1, 2)] {
+            assert!(file.read_at(offset, &mut vec![0; length]).is_err());
+        }
+        source.requests.store(0, Ordering::Relaxed);
+        let file = files.open(0).unwrap();
+        for offset in (0..20 << 20).step_by(1 << 10) {
+            file.read_at(offset, &mut [0; 1 << 10]).unwrap();
+        }
+        let requests = source.requests.load(Ordering::Relaxed);
+        assert!(requests < 15, "{requests} requests for 20,480 reads");
+    }
+
+    #[test]
+    fn the_headers_of_a_version_without_a_record_are_read_without_its_weights() {
+        let header = r#"{"w":{"dtype":"U8","shape":[8388608],"data_offsets":[0,8388608]}}"#;
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.resize(bytes.len() + (8 << 20), 7);
+        let (source, layers, contents) = layer(&bytes);
+        let files = Layered::new(&source, &layers, &contents);
+        let record = Survey::new(&files, &Limits::default())
+            .unwrap()
+            .finish(&Default::default());
+        assert_eq!(record.parameters, Some(8 << 20));
+        assert_eq!(record.tensors.unwrap().rows[0].hash, None);
+        let sent = source.sent.load(Ordering::Relaxed);
+        assert!(sent <= FIRST, "{sent} bytes for a header");
+    }
+}

@@ -3,6 +3,7 @@
 mod files;
 mod tensors;
 mod texts;
+mod values;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use serde::Serialize;
 pub use files::{FileChanges, Modified, Renamed, Sized};
 pub use tensors::{Form, TensorChange, TensorChanges};
 pub use texts::{KeyChange, TextChanges, TokenChange, TokenChanges};
+pub use values::Distance;
 
 use crate::{Files, Limits, Record, SurveyError};
 

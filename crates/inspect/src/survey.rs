@@ -5,7 +5,10 @@ mod groups;
 mod pickled;
 mod texts;
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+};
 
 pub(crate) use groups::part;
 
@@ -114,6 +117,20 @@ impl Survey {
         self.plans.get(&file)
     }
 
+    /// Where each tensor lies: by the path of the file that describes it and its name, the place of the file that has its
+    /// bytes, and which they are.
+    pub(crate) fn places(&self) -> HashMap<(String, String), (usize, ByteRange)> {
+        let listed = self.listed.iter();
+        listed
+            .filter_map(|tensor| {
+                Some((
+                    (self.files[tensor.file].clone(), tensor.name.clone()),
+                    tensor.place?,
+                ))
+            })
+            .collect()
+    }
+
     /// The record, with the hashes of tensors that `hashes` has: by the place of a file, in the order of its plan.
     #[must_use]
     pub fn finish(&self, hashes: &BTreeMap<usize, Vec<String>>) -> Record {
@@ -163,20 +180,17 @@ impl Record {
     /// Takes the table of tensors out of the record when it is long; `None` when it may stay.
     pub fn split(&mut self) -> Option<Vec<u8>> {
         let tensors = self.tensors.as_mut()?;
-        let table = serde_json::to_vec(&Table {
-            files: tensors.files.clone(),
-            rows: tensors.rows.clone(),
-        })
-        .expect("a table is texts, numbers and lists");
-        if table.len() <= Self::MOST_INLINE {
+        let table = Table {
+            files: std::mem::take(&mut tensors.files),
+            rows: std::mem::take(&mut tensors.rows),
+        };
+        let text = serde_json::to_vec(&table).expect("a table is texts, numbers and lists");
+        if text.len() <= Self::MOST_INLINE {
+            tensors.files = table.files;
+            tensors.rows = table.rows;
             return None;
         }
-        *tensors = Tensors {
-            count: tensors.count,
-            bytes: tensors.bytes,
-            ..Tensors::default()
-        };
-        Some(table)
+        Some(text)
     }
 
     /// Says where the table is that [`Record::split`] took out.

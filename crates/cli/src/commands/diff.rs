@@ -34,7 +34,13 @@ pub(super) fn run(arguments: &Arguments, settings: &Settings, quiet: bool) -> Re
             side.params.clear();
         }
     }
-    let found = Diff::new(&sides.0, &sides.1, &Limits::default()).map_err(Failure::failed)?;
+    let mut found = Diff::new(&sides.0, &sides.1, &Limits::default()).map_err(Failure::failed)?;
+    if arguments.values {
+        let measured = found
+            .tensors
+            .measure(&*from_files, &*to_files, &Limits::default());
+        measured.map_err(Failure::failed)?;
+    }
     if total > 0 {
         progress.end("compared");
     }

@@ -255,7 +255,14 @@ fn tensor(change: &TensorChange) -> Vec<String> {
         (_, Some(only)) | (Some(only), None) => form(only),
         (None, None) => String::new(),
     };
-    vec![change.change.to_owned(), line(&change.name), line(&what)]
+    let mut row = vec![change.change.to_owned(), line(&change.name), line(&what)];
+    if let Some(distance) = &change.distance {
+        let number =
+            |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| format!("{number:.6}"));
+        row.push(format!("L2 {}", number(distance.relative_l2)));
+        row.push(format!("cosine {}", number(distance.cosine)));
+    }
+    row
 }
 
 fn key(change: &KeyChange) -> Vec<String> {

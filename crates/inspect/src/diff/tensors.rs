@@ -3,11 +3,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use modelkeep_core::Digest;
 use serde::Serialize;
 
-use super::{FileChanges, Subject};
+use super::{FileChanges, Subject, values::Distance};
 use crate::{record::Row, survey::part};
 
 /// What became of the tensors.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct TensorChanges {
     /// How many only the second model has.
     pub added: u64,
@@ -24,7 +24,7 @@ pub struct TensorChanges {
 }
 
 /// A tensor that is not the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TensorChange {
     /// Its name.
     pub name: String,
@@ -36,6 +36,12 @@ pub struct TensorChange {
     pub from: Option<Form>,
     /// Type and shape in the second.
     pub to: Option<Form>,
+    /// How far the values have moved, when that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distance: Option<Distance>,
+    /// The file of the first model that describes it.
+    #[serde(skip)]
+    pub(super) from_file: String,
 }
 
 /// Type and shape of a tensor.
@@ -101,6 +107,8 @@ impl TensorChanges {
                 change,
                 from: was.map(form),
                 to: is.map(form),
+                distance: None,
+                from_file: was.map_or_else(String::new, |was| file(from, was).to_owned()),
             });
         }
         changes

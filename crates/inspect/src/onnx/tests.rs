@@ -117,7 +117,7 @@ fn a_file_that_lies_is_refused() {
         ),
         (
             "a number without an end",
-            [0x08].repeat(1).into_iter().chain([0xff; 20]).collect(),
+            [0x08].into_iter().chain([0xff; 20]).collect(),
         ),
         ("a group", vec![0x0b]),
         ("field 0", vec![0x00, 0x00]),

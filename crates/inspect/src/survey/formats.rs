@@ -225,15 +225,12 @@ fn check_index(
 
 /// Says which parts of a model in several files are not there.
 fn check_parts(looking: &mut Looking<'_>) {
-    let mut families: BTreeMap<(&str, &str, u64), Vec<(u64, usize)>> = BTreeMap::new();
+    let mut families: BTreeMap<_, Vec<usize>> = BTreeMap::new();
     for (file, (path, _)) in looking.list.iter().enumerate() {
-        if let Some((before, number, count, after)) = part(path)
+        if let Some((before, _, count, after)) = part(path)
             && matches!(after, ".gguf" | ".safetensors")
         {
-            families
-                .entry((before, after, count))
-                .or_default()
-                .push((number, file));
+            families.entry((before, after, count)).or_default().push(file);
         }
     }
     let incomplete: Vec<(usize, String)> = families
@@ -241,7 +238,7 @@ fn check_parts(looking: &mut Looking<'_>) {
         .filter(|((_, _, count), parts)| parts.len() as u64 != *count)
         .map(|((_, _, count), parts)| {
             (
-                parts[0].1,
+                parts[0],
                 format!("it is one of {count} parts, of which {} are there", parts.len()),
             )
         })

@@ -25,11 +25,6 @@ use crate::{
 
 /// Manifests that are kept in memory, all together.
 const MANIFEST_CACHE_BYTES: usize = 8 << 20;
-/// Large manifests that are read from clients at once, each of at most 4 MiB.
-const LARGE_MANIFESTS: usize = 2;
-/// Large manifests that are parsed at once: a hundred thousand short annotations take far more memory than bytes.
-const PARSED_MANIFESTS: usize = 1;
-
 /// A store as an OCI registry, whose [`Handler`] it is.
 pub struct Registry {
     pub(crate) store: Store,
@@ -39,8 +34,8 @@ pub struct Registry {
     pub(crate) listings: Listings,
     pub(crate) histories: Histories,
     pub(crate) metrics: Metrics,
-    pub(crate) large_manifests: Gate,
-    pub(crate) parsed_manifests: Gate,
+    /// One large manifest at a time is in memory, and always in the same.
+    pub(crate) large_manifest: Gate<Vec<u8>>,
     log: Sink,
     /// Begins the ids of requests, so that two servers of one store have different ones.
     id: String,
@@ -71,8 +66,7 @@ impl Registry {
             listings: Listings::default(),
             histories: Histories::default(),
             metrics: Metrics::default(),
-            large_manifests: Gate::new(LARGE_MANIFESTS),
-            parsed_manifests: Gate::new(PARSED_MANIFESTS),
+            large_manifest: Gate::new(Vec::new()),
             config,
             log,
             id: modelkeep_disk::unique()[..8].to_owned(),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use modelkeep_core::{
-    Algorithm, Descriptor, Document, Hasher, RepoName, Tag,
+    Algorithm, Descriptor, Hasher, Outline, RepoName, Tag,
     content::{Error, Expect, Names, Need, Source, Target as _},
     name::Target,
 };
@@ -18,7 +18,7 @@ use serde::Deserialize;
 use super::{KEEP, conditions};
 use crate::{
     access::Permission,
-    gate::{Gate, Place},
+    gate::Turn,
     http::{Method, ReplyBody, Response, Status},
     registry::Exchange,
     reply::{Fault, chain},
@@ -127,23 +127,21 @@ pub(crate) fn push(
 ) -> Result<Response, Fault> {
     exchange.authorize(&[Permission::push(name.as_str())])?;
     let parameters = tag_parameters(exchange)?;
-    let (bytes, _place) = receive(exchange)?;
-    let _turn = match bytes.len() as u64 {
-        0..=SMALL_BYTES => None,
-        _ => Some(turn(&exchange.registry.parsed_manifests)?),
+    let received = receive(exchange)?;
+    let bytes = match &received {
+        Received::Small(bytes) => bytes.as_slice(),
+        Received::Large(bytes) => bytes.as_slice(),
     };
-    let media_type = media_type(exchange, &bytes)?;
-    // Not kept: it may be twenty times as large as its bytes, and is read again when it is admitted.
-    let subject = Document::parse(&media_type, &bytes)
+    let media_type = media_type(exchange, bytes)?;
+    let subject = Outline::parse(&media_type, bytes)
         .map_err(|error| Fault::bad("MANIFEST_INVALID", chain(&error)))?
-        .subject()
-        .map(|subject| subject.digest.clone());
+        .subject;
     let algorithm = match reference {
         Target::Tag(_) => Algorithm::Sha256,
         Target::Digest(digest) => digest.algorithm(),
     };
     let mut hasher = Hasher::new(algorithm);
-    hasher.update(&bytes);
+    hasher.update(bytes);
     let hashed = hasher.finish();
     if let Target::Digest(digest) = reference
         && digest != hashed.digest()
@@ -164,7 +162,7 @@ pub(crate) fn push(
     }
     if repository.need(&manifest)? != Need::Nothing {
         let mut sink = repository.begin(Expect::Known(&manifest))?;
-        sink.write(0, &bytes)?;
+        sink.write(0, bytes)?;
         sink.commit(&hashed)?;
     }
     let mut tags: Vec<Tag> = match reference {
@@ -240,14 +238,15 @@ fn tag_parameters(exchange: &Exchange<'_, '_>) -> Result<Vec<Tag>, Fault> {
     Ok(tags)
 }
 
-fn turn(gate: &Gate) -> Result<Place<'_>, Fault> {
-    gate.enter(PATIENCE)
-        .ok_or_else(|| Fault::busy("too many large manifests at once, try later"))
+/// The bytes of a manifest that came.
+enum Received<'r> {
+    Small(Vec<u8>),
+    Large(Turn<'r, Vec<u8>>),
 }
 
-/// The body. Small ones are read at once; large ones take turns, so that their memory is bounded, and keep their
-/// place as long as they are there.
-fn receive<'r>(exchange: &mut Exchange<'r, '_>) -> Result<(Vec<u8>, Option<Place<'r>>), Fault> {
+/// The body. Where it is large it waits on the disk until it has come, and then for its turn to be in memory: who sends
+/// slowly keeps nobody waiting.
+fn receive<'r>(exchange: &mut Exchange<'r, '_>) -> Result<Received<'r>, Fault> {
     let registry = exchange.registry;
     let fault = |error| Fault::body("MANIFEST_INVALID", &error);
     let body = &mut exchange.request.body;
@@ -259,18 +258,32 @@ fn receive<'r>(exchange: &mut Exchange<'r, '_>) -> Result<(Vec<u8>, Option<Place
             .take(SMALL_BYTES)
             .read_to_end(&mut bytes)
             .map_err(fault)?;
+        if announced.is_some() || (bytes.len() as u64) < SMALL_BYTES {
+            registry
+                .metrics
+                .received_bytes
+                .fetch_add(bytes.len() as u64, Relaxed);
+            return Ok(Received::Small(bytes));
+        }
     }
-    let more = announced.is_some_and(|length| length > SMALL_BYTES) || bytes.len() as u64 == SMALL_BYTES;
-    let mut place = None;
-    if more {
-        place = Some(turn(&registry.large_manifests)?);
-        body.read_to_end(&mut bytes).map_err(fault)?;
+    let mut spool = registry.store.spool()?;
+    spool.write(&bytes)?;
+    drop(bytes);
+    let mut piece = [0; 16 << 10];
+    loop {
+        match body.read(&mut piece).map_err(fault)? {
+            0 => break,
+            read => spool.write(&piece[..read])?,
+        }
     }
+    let turn = registry.large_manifest.enter(PATIENCE);
+    let mut turn = turn.ok_or_else(|| Fault::busy("too many large manifests at once, try later"))?;
+    spool.read_into(&mut turn)?;
     registry
         .metrics
         .received_bytes
-        .fetch_add(bytes.len() as u64, Relaxed);
-    Ok((bytes, place))
+        .fetch_add(turn.len() as u64, Relaxed);
+    Ok(Received::Large(turn))
 }
 
 /// What the manifest is: as the request says, without parameters, or else as it says itself.

@@ -75,8 +75,7 @@ class Server(Process):
             super().__init__(subprocess.Popen(
                 [str(BINARY), "serve", "--listen", f"127.0.0.1:{port}", *map(str, self.options)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
-                # As the unit in examples/registry runs it: without, peaks are some MiB higher.
-                env=self.store.environment({"MALLOC_ARENA_MAX": "2"}), cwd=self.store.home.parent,
+                env=self.store.environment(), cwd=self.store.home.parent,
             ))  # fmt: skip
         said = self.process.stdout.readline().decode()
         url = re.search(r"https?://\S+", said)

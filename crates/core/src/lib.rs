@@ -29,6 +29,7 @@ pub mod manifest;
 pub mod media;
 mod mutability;
 pub mod name;
+mod outline;
 mod path;
 mod range;
 pub mod repositories;
@@ -45,6 +46,7 @@ pub use manifest::{
 };
 pub use mutability::{InvalidFilter, Mutability, TagFilter};
 pub use name::{Host, InvalidName, Reference, RepoName, Tag};
+pub use outline::{Outline, Part};
 pub use path::{InvalidPath, ModelPath};
 pub use range::ByteRange;
 pub use version::{Bump, SemVer};

@@ -1,34 +1,45 @@
-//! How many may do at once what takes memory.
+//! Memory, and places, that are used by some after the others.
 
 use std::{
+    ops::{Deref, DerefMut},
     sync::{Condvar, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-/// A number of places. Who finds none free waits for one.
+/// Values, each for one at a time. Who comes when all are taken waits, and not for ever.
 #[derive(Debug)]
-pub(crate) struct Gate {
-    free: Mutex<usize>,
+pub(crate) struct Gate<T> {
+    free: Mutex<Vec<T>>,
     freed: Condvar,
 }
 
-/// A place, free again when this is dropped.
+/// A value, free again when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Place<'a>(&'a Gate);
+pub(crate) struct Turn<'a, T> {
+    /// There until the drop.
+    value: Option<T>,
+    gate: &'a Gate<T>,
+}
 
-impl Gate {
-    pub(crate) fn new(places: usize) -> Self {
+impl<T> Gate<T> {
+    pub(crate) fn new(values: Vec<T>) -> Self {
         Self {
-            free: Mutex::new(places.max(1)),
+            free: Mutex::new(values),
             freed: Condvar::new(),
         }
     }
 
-    /// A place, or `None` when none became free in time.
-    pub(crate) fn enter(&self, patience: Duration) -> Option<Place<'_>> {
+    /// A value, or `None` when none became free in time.
+    pub(crate) fn enter(&self, patience: Duration) -> Option<Turn<'_, T>> {
         let deadline = Instant::now() + patience;
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        while *free == 0 {
+        loop {
+            if let Some(value) = free.pop() {
+                return Some(Turn {
+                    value: Some(value),
+                    gate: self,
+                });
+            }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return None;
@@ -36,15 +47,29 @@ impl Gate {
             let waited = self.freed.wait_timeout(free, left);
             free = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        *free -= 1;
-        Some(Place(self))
     }
 }
 
-impl Drop for Place<'_> {
+impl<T> Deref for Turn<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.value.as_ref().expect("it is there until the drop")
+    }
+}
+
+impl<T> DerefMut for Turn<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.value.as_mut().expect("it is there until the drop")
+    }
+}
+
+impl<T> Drop for Turn<'_, T> {
     fn drop(&mut self) {
-        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.0.freed.notify_one();
+        let mut free = self.gate.free.lock().unwrap_or_else(PoisonError::into_inner);
+        free.extend(self.value.take());
+        drop(free);
+        self.gate.freed.notify_one();
     }
 }
 
@@ -53,14 +78,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_comes_too_late_gets_the_place_of_who_leaves() {
-        let gate = Gate::new(1);
-        let place = gate.enter(Duration::ZERO).unwrap();
+    fn who_comes_too_late_gets_the_value_of_who_leaves() {
+        let gate = Gate::new(vec![1]);
+        let mut turn = gate.enter(Duration::ZERO).unwrap();
         assert!(gate.enter(Duration::ZERO).is_none());
+        *turn += 1;
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| gate.enter(Duration::from_secs(60)).is_some());
-            drop(place);
-            assert!(waiting.join().unwrap());
+            let waiting = scope.spawn(|| gate.enter(Duration::from_secs(60)).map(|turn| *turn));
+            drop(turn);
+            assert_eq!(waiting.join().unwrap(), Some(2));
         });
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use modelkeep_core::{
-    Algorithm, Descriptor, Digest, Document, Hashed, Hasher, MalformedManifest, Tag,
+    Algorithm, Descriptor, Digest, Hashed, Hasher, MalformedManifest, Outline, Tag,
     content::{self, Expect, Need, Target as _},
 };
 use modelkeep_ledger::{self as ledger, Histories, Outcome, Publish, Refused, TagError, Who};
@@ -11,7 +11,7 @@ use modelkeep_store::Repository;
 use serde::Deserialize;
 
 use crate::{
-    gate::{Gate, Place},
+    gate::{Gate, Turn},
     registry::Registry,
     reply::Fault,
 };
@@ -20,7 +20,8 @@ use crate::{
 pub(crate) const MOST_BYTES: u64 = 4 << 20;
 /// A manifest that is larger waits for its turn to be read.
 pub(crate) const SMALL_BYTES: u64 = 128 << 10;
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a request waits for its turn.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A manifest that somebody pushes.
 pub(crate) struct Push<'a> {
@@ -82,14 +83,12 @@ impl From<content::Error> for Refusal {
 }
 
 impl<'a> Push<'a> {
-    /// Parses and hashes it. Costs memory: see [`turn_to_parse`].
+    /// Parses and hashes it.
     pub(crate) fn read(self) -> Result<Read<'a>, Refusal> {
-        // Not kept: it may be twenty times as large as its bytes, and is read again when it is admitted.
-        let document = Document::parse(self.media_type, self.bytes).map_err(Refusal::Malformed)?;
-        let subject = document.subject().map(|subject| subject.digest.clone());
-        let kind = match document {
-            Document::Image(_) => Kind::Image,
-            Document::Index(_) => Kind::Index,
+        let outline = Outline::parse(self.media_type, self.bytes).map_err(Refusal::Malformed)?;
+        let kind = match outline.is_index {
+            false => Kind::Image,
+            true => Kind::Index,
         };
         let mut hasher = Hasher::new(self.digest.map_or(Algorithm::Sha256, Digest::algorithm));
         hasher.update(self.bytes);
@@ -103,7 +102,7 @@ impl<'a> Push<'a> {
                 push: self,
                 hashed,
                 kind,
-                subject,
+                subject: outline.subject,
             }),
         }
     }
@@ -185,15 +184,15 @@ pub(crate) fn own_media_type(bytes: &[u8]) -> Option<String> {
 }
 
 /// A turn among those that take much memory.
-pub(crate) fn turn(gate: &Gate) -> Result<Place<'_>, Fault> {
+pub(crate) fn turn(gate: &Gate<()>) -> Result<Turn<'_, ()>, Fault> {
     gate.enter(PATIENCE)
         .ok_or_else(|| Fault::busy("too many large manifests at once, try later"))
 }
 
 /// A turn to parse a manifest of this length, where it needs one.
-pub(crate) fn turn_to_parse(registry: &Registry, length: usize) -> Result<Option<Place<'_>>, Fault> {
+pub(crate) fn turn_to_parse(registry: &Registry, length: usize) -> Result<Option<Turn<'_, ()>>, Fault> {
     if length as u64 <= SMALL_BYTES {
         return Ok(None);
     }
-    turn(&registry.parsed_manifests).map(Some)
+    turn(&registry.whole_manifest).map(Some)
 }

@@ -26,12 +26,6 @@ use crate::{
 
 /// Manifests that are kept in memory, all together.
 const MANIFEST_CACHE_BYTES: usize = 8 << 20;
-/// Large manifests that are read from clients at once, each of at most 4 MiB.
-const LARGE_MANIFESTS: usize = 2;
-/// Large manifests that are parsed at once: a hundred thousand short annotations take far more memory than bytes.
-const PARSED_MANIFESTS: usize = 1;
-/// Large calls of the ECR Public API that are read from the disk at once, each of at most 8 MiB.
-const LARGE_CALLS: usize = 1;
 /// Bodies of calls that are taken to the disk at once, each of at most 28 MiB.
 const CALL_BODIES: usize = 16;
 
@@ -44,10 +38,13 @@ pub struct Registry {
     pub(crate) listings: Listings,
     pub(crate) histories: Histories,
     pub(crate) metrics: Metrics,
-    pub(crate) large_manifests: Gate,
-    pub(crate) parsed_manifests: Gate,
-    pub(crate) large_calls: Gate,
-    pub(crate) call_bodies: Gate,
+    /// One large manifest at a time is in memory, and always in the same.
+    pub(crate) large_manifest: Gate<Vec<u8>>,
+    /// One large manifest at a time is parsed whole: a hundred thousand short annotations take far more memory than bytes.
+    pub(crate) whole_manifest: Gate<()>,
+    /// One large call of the ECR Public API at a time is read from the disk, of at most 8 MiB.
+    pub(crate) large_call: Gate<()>,
+    pub(crate) call_bodies: Gate<()>,
     log: Sink,
     /// Begins the ids of requests, so that two servers of one store have different ones.
     id: String,
@@ -80,10 +77,10 @@ impl Registry {
             listings: Listings::default(),
             histories: Histories::default(),
             metrics: Metrics::default(),
-            large_manifests: Gate::new(LARGE_MANIFESTS),
-            parsed_manifests: Gate::new(PARSED_MANIFESTS),
-            large_calls: Gate::new(LARGE_CALLS),
-            call_bodies: Gate::new(CALL_BODIES),
+            large_manifest: Gate::new(vec![Vec::new()]),
+            whole_manifest: Gate::new(vec![()]),
+            large_call: Gate::new(vec![()]),
+            call_bodies: Gate::new(vec![(); CALL_BODIES]),
             config,
             log,
             id: modelkeep_disk::unique()[..8].to_owned(),

@@ -48,5 +48,6 @@ pub use collect::{Act, CollectOptions, Collected};
 pub use modelkeep_disk::Outcome;
 pub use repository::Repository;
 pub use scrub::{Problem, Repair, Scrubbed};
+pub use serving::Spool;
 pub use store::Store;
 pub use uploads::{InvalidUploadId, Swept, Upload, UploadError, UploadId, Writing};

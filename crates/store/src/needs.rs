@@ -1,7 +1,10 @@
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    io::{self, BufReader, Read},
+};
 
 use modelkeep_core::{
-    Descriptor, Digest, Document,
+    ByteRange, Descriptor, Digest, Document, Hasher, MalformedManifest, Outline,
     content::{Error, Result, Source, Target},
 };
 
@@ -35,10 +38,10 @@ impl Needs {
             let Some(manifest) = repository.manifest(&digest)? else {
                 continue;
             };
-            match repository.document(&manifest) {
-                Ok(document) => {
-                    for part in document.parts() {
-                        self.needed.insert(part.digest.clone(), digest.clone());
+            match repository.outline(&manifest) {
+                Ok(outline) => {
+                    for part in outline.parts {
+                        self.needed.insert(part.digest, digest.clone());
                     }
                 }
                 // Withdrawn meanwhile.
@@ -62,13 +65,62 @@ impl Needs {
     }
 }
 
+/// A larger manifest is parsed while it is read.
+const SMALL: u64 = 128 << 10;
+
 impl Repository {
     /// Reads a manifest of the repository.
     pub(crate) fn document(&self, manifest: &Descriptor) -> Result<Document> {
         let bytes = self.fetch(manifest, self.limits().manifest_bytes)?;
-        Document::parse(&manifest.media_type, &bytes).map_err(|error| Error::Malformed {
-            what: manifest.digest.to_string(),
-            reason: with_causes(&error),
-        })
+        Document::parse(&manifest.media_type, &bytes).map_err(|error| malformed(manifest, &error))
+    }
+
+    /// Reads what a manifest of the repository consists of. That takes hardly more memory than the outline has.
+    pub(crate) fn outline(&self, manifest: &Descriptor) -> Result<Outline> {
+        let media_type = &manifest.media_type;
+        let limit = self.limits().manifest_bytes;
+        if manifest.size <= SMALL || manifest.size > limit {
+            let bytes = self.fetch(manifest, limit)?;
+            return Outline::parse(media_type, &bytes).map_err(|error| malformed(manifest, &error));
+        }
+        let range = ByteRange {
+            offset: 0,
+            length: manifest.size,
+        };
+        let io = || Error::io(format!("read {}", manifest.digest));
+        let mut reader = Hashing {
+            inner: self.open(manifest, range)?,
+            hasher: Hasher::new(manifest.digest.algorithm()),
+        };
+        let outline = Outline::read(media_type, BufReader::new(&mut reader));
+        // What is malformed was not read to its end; it may be so because it is damaged.
+        io::copy(&mut reader, &mut io::sink()).map_err(io())?;
+        let found = reader.hasher.finish();
+        if *found.digest() != manifest.digest {
+            let what = manifest.digest.to_string();
+            return Err(Error::damaged(what, &manifest.digest, found.digest()));
+        }
+        outline.map_err(|error| malformed(manifest, &error))
+    }
+}
+
+fn malformed(manifest: &Descriptor, error: &MalformedManifest) -> Error {
+    Error::Malformed {
+        what: manifest.digest.to_string(),
+        reason: with_causes(error),
+    }
+}
+
+/// Hashes what is read.
+struct Hashing<R> {
+    inner: R,
+    hasher: Hasher,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(out)?;
+        self.hasher.update(&out[..read]);
+        Ok(read)
     }
 }

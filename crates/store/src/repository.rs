@@ -174,8 +174,8 @@ impl Repository {
     }
 
     /// Whether the blob is here, and the repository may read it.
-    pub(crate) fn has(&self, blob: &Descriptor) -> Result<bool> {
-        Ok(records::size(&self.keys.link(&blob.digest))?.is_some() && self.blobs.has(blob)?)
+    pub(crate) fn has(&self, digest: &Digest, size: u64) -> Result<bool> {
+        Ok(records::size(&self.keys.link(digest))?.is_some() && self.blobs.size(digest)? == Some(size))
     }
 
     /// The height of the newest entry that has a file, whatever is missing before it.

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, fs, path::PathBuf};
 
 use modelkeep_core::{
-    Descriptor, Digest, Document, RepoName,
+    Digest, Outline, Part, RepoName,
     content::{Error, Result},
 };
 use modelkeep_disk::publish;
@@ -145,15 +145,13 @@ impl Scrub<'_> {
         // Manifests come and go under the same lock.
         let _change = Change::begin(repository)?;
         for digest in repository.manifest_digests()? {
-            let document = repository.manifest(&digest).and_then(|manifest| {
-                manifest
-                    .map(|manifest| repository.document(&manifest))
-                    .transpose()
-            });
+            let outline = repository
+                .manifest(&digest)
+                .and_then(|manifest| manifest.map(|manifest| repository.outline(&manifest)).transpose());
             // Its bytes may be here and its link gone, or the other way round.
             self.link(repository, &digest, &digest)?;
-            match document {
-                Ok(Some(document)) => self.manifest(repository, &digest, &document)?,
+            match outline {
+                Ok(Some(outline)) => self.manifest(repository, &digest, &outline)?,
                 Ok(None) => {}
                 Err(error) => self.unreadable(Some(repository.name()), error),
             }
@@ -161,36 +159,31 @@ impl Scrub<'_> {
         self.stray_notes(repository)
     }
 
-    fn manifest(&mut self, repository: &Repository, digest: &Digest, document: &Document) -> Result<()> {
-        match document {
-            Document::Image(_) => {
-                for part in document.parts().filter(|part| part.urls.is_empty()) {
+    fn manifest(&mut self, repository: &Repository, digest: &Digest, outline: &Outline) -> Result<()> {
+        for part in &outline.parts {
+            if !outline.is_index {
+                if !part.is_elsewhere {
                     self.part(repository, digest, part)?;
                 }
-            }
-            Document::Index(index) => {
-                for part in &index.manifests {
-                    if records::size(&repository.keys.manifest(&part.digest))?.is_none() {
-                        self.missing(repository, digest, &part.digest);
-                    }
-                }
+            } else if records::size(&repository.keys.manifest(&part.digest))?.is_none() {
+                self.missing(repository, digest, &part.digest);
             }
         }
-        let Some(subject) = document.subject() else {
+        let Some(subject) = &outline.subject else {
             return Ok(());
         };
-        let path = repository.keys.referrer(&subject.digest, digest);
+        let path = repository.keys.referrer(subject, digest);
         if records::size(&path)?.is_none() {
             if self.repair == Repair::Yes {
-                repository.note_referrer(&subject.digest, digest)?;
+                repository.note_referrer(subject, digest)?;
             }
             self.found.problems.push(Problem::Derived { path });
         }
         Ok(())
     }
 
-    fn part(&mut self, repository: &Repository, manifest: &Digest, part: &Descriptor) -> Result<()> {
-        if self.store.blobs.has(part)? {
+    fn part(&mut self, repository: &Repository, manifest: &Digest, part: &Part) -> Result<()> {
+        if self.store.blobs.size(&part.digest)? == Some(part.size) {
             self.link(repository, manifest, &part.digest)
         } else {
             self.missing(repository, manifest, &part.digest);

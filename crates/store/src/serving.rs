@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{ErrorKind, Write},
+    io::{ErrorKind, Read, Seek, Write},
 };
 
 use modelkeep_core::{
@@ -33,6 +33,50 @@ impl Store {
         Staged::create(&staging)
             .and_then(|staged| staged.file().write_all(b"probe"))
             .map_err(Error::io(format!("write to {}", staging.display())))
+    }
+}
+
+/// Bytes that wait on the disk, and not in memory, until all of them have come. Dropping it removes them.
+#[derive(Debug)]
+pub struct Spool {
+    staged: Staged,
+}
+
+impl Store {
+    /// An empty spool.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn spool(&self) -> Result<Spool> {
+        let staging = self.keys.staging();
+        let staged =
+            Staged::create(&staging).map_err(Error::io(format!("write to {}", staging.display())))?;
+        Ok(Spool { staged })
+    }
+}
+
+impl Spool {
+    /// Adds bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let path = self.staged.path().display();
+        let written = self.staged.file().write_all(bytes);
+        written.map_err(Error::io(format!("write {path}")))
+    }
+
+    /// Puts all bytes into `bytes`, in the place of what is in it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn read_into(self, bytes: &mut Vec<u8>) -> Result<()> {
+        bytes.clear();
+        let mut file = self.staged.file();
+        file.rewind()
+            .and_then(|()| file.read_to_end(bytes))
+            .map(drop)
+            .map_err(Error::io(format!("read {}", self.staged.path().display())))
     }
 }
 
@@ -87,5 +131,19 @@ mod tests {
         assert!(two.blob_file(&blob.digest).unwrap().is_none());
         assert!(store.free_bytes().unwrap() > 0);
         store.probe().unwrap();
+    }
+
+    #[test]
+    fn what_is_spooled_comes_back_once_and_leaves_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::create(home.path()).unwrap();
+        let mut spool = store.spool().unwrap();
+        spool.write(b"one ").unwrap();
+        spool.write(b"two").unwrap();
+        let mut bytes = b"before".to_vec();
+        spool.read_into(&mut bytes).unwrap();
+        assert_eq!(bytes, b"one two");
+        drop(store.spool().unwrap());
+        assert_eq!(std::fs::read_dir(store.keys.staging()).unwrap().count(), 0);
     }
 }

@@ -5,7 +5,7 @@ use std::{
 };
 
 use modelkeep_core::{
-    Descriptor, Digest, Document, Mutability, Tag,
+    Descriptor, Digest, Mutability, Outline, Part, Tag,
     content::{Error, Journal, Names, Result, Transaction},
     media,
 };
@@ -46,23 +46,14 @@ impl<'a> Change<'a> {
         &self.record
     }
 
-    /// Finds what `document` needs, or says what is missing.
-    fn check_needs(&self, document: &Document) -> Result<()> {
-        match document {
-            Document::Image(image) => {
-                // What has URLs is to be had there, and need not be here.
-                let needed = std::iter::once(&image.config).chain(&image.layers);
-                for blob in needed.filter(|blob| blob.urls.is_empty()) {
-                    if !self.repository.has(blob)? {
-                        let Descriptor { digest, size, .. } = blob;
-                        return Err(self.repository.not_found(format!("{digest} of {size} bytes")));
-                    }
-                }
-            }
-            Document::Index(index) => {
-                for manifest in &index.manifests {
-                    self.admitted(manifest)?;
-                }
+    /// Finds what a manifest needs, or says what is missing.
+    fn check_needs(&self, outline: &Outline) -> Result<()> {
+        for part in &outline.parts {
+            let Part { digest, size, .. } = part;
+            if outline.is_index {
+                self.admitted(digest, *size)?;
+            } else if !part.is_elsewhere && !self.repository.has(digest, *size)? {
+                return Err(self.repository.not_found(format!("{digest} of {size} bytes")));
             }
         }
         Ok(())
@@ -83,12 +74,10 @@ impl<'a> Change<'a> {
         Ok(())
     }
 
-    fn admitted(&self, manifest: &Descriptor) -> Result<Descriptor> {
-        match self.repository.manifest(&manifest.digest)? {
-            Some(found) if found.size == manifest.size => Ok(found),
-            _ => Err(self
-                .repository
-                .not_found(format!("the manifest {}", manifest.digest))),
+    fn admitted(&self, digest: &Digest, size: u64) -> Result<Descriptor> {
+        match self.repository.manifest(digest)? {
+            Some(found) if found.size == size => Ok(found),
+            _ => Err(self.repository.not_found(format!("the manifest {digest}"))),
         }
     }
 }
@@ -104,8 +93,8 @@ impl Transaction for Change<'_> {
 
     fn admit(&mut self, manifest: &Descriptor) -> Result<()> {
         let repository = self.repository;
-        let document = repository.document(manifest)?;
-        self.check_needs(&document)?;
+        let outline = repository.outline(manifest)?;
+        self.check_needs(&outline)?;
         match repository.manifest(&manifest.digest)? {
             Some(found) if found.media_type != manifest.media_type => {
                 return Err(Error::Malformed {
@@ -119,8 +108,8 @@ impl Transaction for Change<'_> {
             Some(_) => {}
             None => self.record(manifest)?,
         }
-        match document.subject() {
-            Some(subject) => repository.note_referrer(&subject.digest, &manifest.digest),
+        match outline.subject {
+            Some(subject) => repository.note_referrer(&subject, &manifest.digest),
             None => Ok(()),
         }
     }
@@ -147,7 +136,7 @@ impl Transaction for Change<'_> {
     }
 
     fn set_tag(&mut self, tag: &Tag, manifest: &Descriptor) -> Result<()> {
-        let admitted = self.admitted(manifest)?;
+        let admitted = self.admitted(&manifest.digest, manifest.size)?;
         let path = self.repository.keys.tag(tag);
         records::replace(&self.repository.store.staging(), &path, &records::json(&admitted))
     }
@@ -163,8 +152,8 @@ impl Transaction for Change<'_> {
     fn listed_by(&self, manifest: &Digest) -> Result<Option<Digest>> {
         for found in self.repository.manifests()? {
             if media::is_index(&found.media_type) {
-                let index = self.repository.document(&found)?;
-                if index.parts().any(|part| part.digest == *manifest) {
+                let index = self.repository.outline(&found)?;
+                if index.parts.iter().any(|part| part.digest == *manifest) {
                     return Ok(Some(found.digest));
                 }
             }
@@ -178,10 +167,10 @@ impl Transaction for Change<'_> {
             return Ok(());
         };
         // What cannot be read leaves a note behind that says nothing without the record, and that a scrub removes.
-        let document = repository.document(&found).ok();
+        let outline = repository.outline(&found).ok();
         remove(&repository.keys.manifest(manifest))?;
-        match document.as_ref().and_then(Document::subject) {
-            Some(subject) => repository.forget_referrer(&subject.digest, manifest),
+        match outline.and_then(|outline| outline.subject) {
+            Some(subject) => repository.forget_referrer(&subject, manifest),
             None => Ok(()),
         }
     }

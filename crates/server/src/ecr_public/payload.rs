@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::ApiError;
 use crate::{
-    gate::Place,
+    gate::Turn,
     pushed::turn,
     registry::{Exchange, Registry},
     reply::Fault,
@@ -30,7 +30,7 @@ pub(super) struct Payload<'r> {
     kept: Kept,
     pub(super) digest: Digest,
     /// As long as it is on the disk.
-    _place: Option<Place<'r>>,
+    _place: Option<Turn<'r, ()>>,
 }
 
 enum Kept {
@@ -89,7 +89,7 @@ impl<'r> Payload<'r> {
         let (input, turn) = match &self.kept {
             Kept::Memory(bytes) => (serde_json::from_slice(bytes), None),
             Kept::Disk(_) => {
-                let turn = turn(&registry.large_calls)?;
+                let turn = turn(&registry.large_call)?;
                 (serde_json::from_reader(self.reader()?), Some(turn))
             }
         };
@@ -114,7 +114,7 @@ impl<'r> Payload<'r> {
 /// An operation's input, and its turn among those that are large.
 pub(super) struct Parsed<'r, T> {
     pub(super) input: T,
-    _turn: Option<Place<'r>>,
+    _turn: Option<Turn<'r, ()>>,
 }
 
 /// A body that is not JSON of the operation's shape.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{ApiError, Call, check, images::ImageId, json};
 use crate::{
     access::Permission,
-    pushed::{Kind, Push, Refusal, own_media_type, turn_to_parse},
+    pushed::{Kind, Push, Refusal, own_media_type},
     reply::chain,
 };
 
@@ -54,7 +54,6 @@ pub(super) fn put(call: &mut Call<'_, '_, '_>) -> Result<Vec<u8>, ApiError> {
         .transpose()?;
     call.allow(Permission::push(name.as_str()))?;
     let repository = call.repository_for_data(input.registry_id.as_deref(), &name)?;
-    let _turn = turn_to_parse(call.registry(), text.len())?;
     let media_type = input.image_manifest_media_type.clone();
     let media_type = media_type
         .or_else(|| own_media_type(text.as_bytes()))

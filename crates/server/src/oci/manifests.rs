@@ -16,9 +16,9 @@ use modelkeep_store::Repository;
 use super::{KEEP, conditions};
 use crate::{
     access::Permission,
-    gate::Place,
+    gate::Turn,
     http::{Method, ReplyBody, Response, Status},
-    pushed::{self, MOST_BYTES, Push, Pushed, SMALL_BYTES, turn, turn_to_parse},
+    pushed::{self, MOST_BYTES, PATIENCE, Push, Pushed, SMALL_BYTES},
     registry::Exchange,
     reply::Fault,
 };
@@ -121,10 +121,13 @@ pub(crate) fn push(
 ) -> Result<Response, Fault> {
     exchange.authorize(&[Permission::push(name.as_str())])?;
     let parameters = tag_parameters(exchange)?;
-    let (bytes, _place) = receive(exchange)?;
-    let _turn = turn_to_parse(exchange.registry, bytes.len())?;
+    let received = receive(exchange)?;
+    let bytes = match &received {
+        Received::Small(bytes) => bytes.as_slice(),
+        Received::Large(bytes) => bytes.as_slice(),
+    };
     let media_type = content_type(exchange)
-        .or_else(|| pushed::own_media_type(&bytes))
+        .or_else(|| pushed::own_media_type(bytes))
         .ok_or_else(|| {
             let message = "neither Content-Type nor the manifest says what it is";
             Fault::bad("MANIFEST_INVALID", message)
@@ -136,7 +139,7 @@ pub(crate) fn push(
     tags.extend(parameters.iter().cloned());
     let push = Push {
         media_type: &media_type,
-        bytes: &bytes,
+        bytes,
         digest,
         tags: &tags,
     };
@@ -178,9 +181,15 @@ fn tag_parameters(exchange: &Exchange<'_, '_>) -> Result<Vec<Tag>, Fault> {
     Ok(tags)
 }
 
-/// The body. Small ones are read at once; large ones take turns, so that their memory is bounded, and keep their
-/// place as long as they are there.
-fn receive<'r>(exchange: &mut Exchange<'r, '_>) -> Result<(Vec<u8>, Option<Place<'r>>), Fault> {
+/// The bytes of a manifest that came.
+enum Received<'r> {
+    Small(Vec<u8>),
+    Large(Turn<'r, Vec<u8>>),
+}
+
+/// The body. Where it is large it waits on the disk until it has come, and then for its turn to be in memory: who sends
+/// slowly keeps nobody waiting.
+fn receive<'r>(exchange: &mut Exchange<'r, '_>) -> Result<Received<'r>, Fault> {
     let registry = exchange.registry;
     let fault = |error| Fault::body("MANIFEST_INVALID", &error);
     let body = &mut exchange.request.body;
@@ -192,18 +201,32 @@ fn receive<'r>(exchange: &mut Exchange<'r, '_>) -> Result<(Vec<u8>, Option<Place
             .take(SMALL_BYTES)
             .read_to_end(&mut bytes)
             .map_err(fault)?;
+        if announced.is_some() || (bytes.len() as u64) < SMALL_BYTES {
+            registry
+                .metrics
+                .received_bytes
+                .fetch_add(bytes.len() as u64, Relaxed);
+            return Ok(Received::Small(bytes));
+        }
     }
-    let more = announced.is_some_and(|length| length > SMALL_BYTES) || bytes.len() as u64 == SMALL_BYTES;
-    let mut place = None;
-    if more {
-        place = Some(turn(&registry.large_manifests)?);
-        body.read_to_end(&mut bytes).map_err(fault)?;
+    let mut spool = registry.store.spool()?;
+    spool.write(&bytes)?;
+    drop(bytes);
+    let mut piece = [0; 16 << 10];
+    loop {
+        match body.read(&mut piece).map_err(fault)? {
+            0 => break,
+            read => spool.write(&piece[..read])?,
+        }
     }
+    let turn = registry.large_manifest.enter(PATIENCE);
+    let mut turn = turn.ok_or_else(|| Fault::busy("too many large manifests at once, try later"))?;
+    spool.read_into(&mut turn)?;
     registry
         .metrics
         .received_bytes
-        .fetch_add(bytes.len() as u64, Relaxed);
-    Ok((bytes, place))
+        .fetch_add(turn.len() as u64, Relaxed);
+    Ok(Received::Large(turn))
 }
 
 /// What the request says that the manifest is, without parameters.

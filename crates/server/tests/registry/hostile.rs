@@ -125,3 +125,26 @@ fn uploads_that_stall_keep_nobody_else_from_uploading() {
     assert_eq!(server.send("POST", &path, &[], &bytes).status, 201);
     drop(stalled);
 }
+
+#[test]
+fn manifests_that_stall_keep_nobody_else_from_pushing() {
+    let server = Running::start(Running::config());
+    server.push("a", "1.0", "one");
+    let stalled: Vec<_> = (0..8)
+        .map(|_| {
+            let mut stream = server.connect();
+            let head = "PUT /v2/a/manifests/2.0 HTTP/1.1\r\nHost: a\r\nContent-Length: 4000000\r\n\r\n";
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&[b' '; 200_000]).unwrap();
+            stream
+        })
+        .collect();
+    let connected = format!("\nmodelkeep_connections {}\n", stalled.len() + 1);
+    while !server.get("/metrics").text().contains(&connected) {}
+    let (answer, _) = server.push("a", "2.0", &"x".repeat(1_000_000));
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    assert_eq!(
+        server.get("/v2/a/manifests/2.0").body.len(),
+        manifest("").len() + 1_000_000
+    );
+}

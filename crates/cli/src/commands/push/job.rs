@@ -15,7 +15,7 @@ use modelkeep_ledger::{
 };
 use modelkeep_package::{
     cache::Cache,
-    image::{ImageSettings, RunSettings},
+    image::{ImageSettings, Provenance as Said, RunSettings},
     layout::layout,
     scan::{self, FileMode, ModelFile, ScanOptions, Warning},
 };
@@ -37,6 +37,9 @@ use crate::{
     tensors::HashCache,
     wiring::{self, Endpoint},
 };
+
+/// How often a version is published whose blobs a collection takes away.
+const ATTEMPTS: u32 = 5;
 
 impl<'a> Job<'a> {
     pub(super) fn prepare(
@@ -268,17 +271,31 @@ impl<'a> Job<'a> {
     }
 
     pub(super) fn publish_stored(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
-        let (mut said, author) = self.said(figures)?;
+        let (said, author) = self.said(figures)?;
         self.check_image(&said)?;
         let store = Store::create(&self.settings.store.value)?;
         let (repository, _) = store.create_repository(&self.name, &self.settings.mutability.value, &now())?;
-        let copied = self.copy_base(&repository, progress)?;
-        let mut packed = self.pack(Some(&repository), progress)?;
+        until_nothing_is_lost(|| self.publish_into(&repository, &said, &author, figures, progress))
+    }
+
+    fn publish_into(
+        &self,
+        repository: &Repository,
+        said: &Said,
+        author: &str,
+        figures: &Figures,
+        progress: &Progress,
+    ) -> Result<Decided, Failure> {
+        let copied = self.copy_base(repository, progress)?;
+        let mut packed = self.pack(Some(repository), progress)?;
         packed.bytes_written += copied.bytes;
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
-        let (recorded, layers) = self.recorded_layers(&packed, Some(&repository))?;
-        said.record = Some(recorded);
+        let (recorded, layers) = self.recorded_layers(&packed, Some(repository))?;
+        let said = Said {
+            record: Some(recorded),
+            ..said.clone()
+        };
         let image = self.image(contents, &layers, &said)?;
         for blob in image.configs.iter().chain(&image.manifests).chain(&image.index) {
             repository.put(&blob.descriptor.media_type, &blob.bytes)?;
@@ -286,7 +303,7 @@ impl<'a> Job<'a> {
         let draft = Draft {
             version: self.version.clone(),
             time: now(),
-            author,
+            author: author.to_owned(),
             children: match &image.index {
                 Some(_) => image
                     .manifests
@@ -305,7 +322,7 @@ impl<'a> Job<'a> {
                 params: figures.params.clone(),
             },
         };
-        let (outcome, standing) = publish(&repository, draft)?;
+        let (outcome, standing) = publish(repository, draft)?;
         Ok(Decided {
             outcome: match outcome {
                 Outcome::Published => "published",
@@ -338,6 +355,23 @@ impl<'a> Job<'a> {
             base: self.base.as_ref().map(|base| base.said().into()),
         }
     }
+}
+
+/// Tries again when a blob that was there, or was just stored, is gone: a collection without grace beside this push took
+/// it, because nothing needed it yet. What is still there is not stored again.
+fn until_nothing_is_lost<T>(mut attempt: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+    for _ in 1..ATTEMPTS {
+        match attempt() {
+            Err(failure) if is_lost(&failure) => {}
+            result => return result,
+        }
+    }
+    attempt()
+}
+
+fn is_lost(failure: &Failure) -> bool {
+    let error: &(dyn std::error::Error + 'static) = &*failure.error;
+    matches!(error.downcast_ref(), Some(content::Error::NotFound { .. }))
 }
 
 fn version(reference: &Reference) -> Result<&Tag, Failure> {
@@ -408,5 +442,30 @@ fn store_is_outside(settings: &Settings, directory: &Path) -> Result<(), Failure
         ))
         .hint("name another store with --store PATH or MODELKEEP_HOME")),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_collection_took_is_stored_again_and_nothing_else_is_tried_twice() {
+        let lost = || content::Error::NotFound {
+            what: "a layer".to_owned(),
+            place: "the repository".to_owned(),
+        };
+        let mut attempts = 0;
+        let mut fail_until = |last: u32, failure: &dyn Fn() -> Failure| {
+            attempts = 0;
+            let result = until_nothing_is_lost(|| {
+                attempts += 1;
+                if attempts < last { Err(failure()) } else { Ok(()) }
+            });
+            (result.is_ok(), attempts)
+        };
+        assert_eq!(fail_until(3, &|| lost().into()), (true, 3));
+        assert_eq!(fail_until(99, &|| lost().into()), (false, ATTEMPTS));
+        assert_eq!(fail_until(3, &|| Failure::usage("no")), (false, 1));
     }
 }

@@ -112,7 +112,7 @@ class Docker(Copies):
         self.assertEqual(self.docker(*inspect, "again:1"), self.docker(*inspect, "layers:1"))
 
     def test_a_large_image_goes_through_little_memory_and_no_other_disk(self):
-        self.docker.build("large:1", "large\n", ballast=300 * MIB)
+        self.docker.build("large:1", "large\n", ballast=160 * MIB)
         env = {**self.engine(self.docker.host), "TMPDIR": str(self.dir / "nowhere")}
         self.assertLess(self.peak("copy", "docker-daemon:large:1", "large:1", env=env), 32 * MIB)
         self.assertLess(self.peak("copy", "large:1", "docker-daemon:back:1", env=env), 32 * MIB)

@@ -76,7 +76,10 @@ impl Registry {
             request.headers.push(("Accept", blob.media_type.clone()));
         }
         let response = self.call(&request, &[404])?;
-        Ok(response.head.status != 404)
+        // A descriptor that lies about the size is not of this blob.
+        let length = response.head.length().ok().flatten();
+        let differs = blob.size > 0 && length.is_some_and(|length| length > 0 && length != blob.size);
+        Ok(response.head.status != 404 && !differs)
     }
 
     pub(crate) fn check_size(&self, what: &'static str, size: u64, limit: u64) -> Result<()> {

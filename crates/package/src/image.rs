@@ -9,6 +9,8 @@ use modelkeep_core::{
     Manifest, ModelPath, annotation, manifest::to_json, media,
 };
 
+pub(crate) use parts::layer_title;
+
 use crate::{
     base::Base,
     layout::LayerPlan,
@@ -256,15 +258,6 @@ pub fn layer_descriptor(files: &[ModelFile], plan: &LayerPlan, digest: &Digest) 
         descriptor.annotations.insert(annotation::TITLE.to_owned(), title);
     }
     descriptor
-}
-
-/// The title that the descriptor of layer `number` of a version has: the path of its file, if there is one only.
-pub(crate) fn layer_title(contents: &Contents, number: usize) -> Option<String> {
-    let mut files = contents.files().iter().filter(|file| file.layer == number);
-    match (files.next(), files.next()) {
-        (Some(only), None) => Some(only.path.to_string()),
-        _ => None,
-    }
 }
 
 /// A layer with one document of Modelkeep's own, and where in it the bytes of the document begin. The document lies in

@@ -17,10 +17,34 @@ impl<T: Source + Target> BlobEnd for T {}
 pub trait NameEnd: Source + Target + Names + Journal {}
 impl<T: Source + Target + Names + Journal> NameEnd for T {}
 
-/// One test for each clause of [`conformance::blobs`](crate::conformance::blobs). `$with` calls the clause that it
-/// is given with an empty end.
+/// One test for each clause of [`conformance::blobs`](crate::conformance::blobs) that an end keeps which takes bytes at
+/// any place. `$with` calls the clause that it is given with an empty end.
 #[macro_export]
 macro_rules! blob_tests {
+    ($with:path) => {
+        $crate::every_blob_tests!($with);
+        $crate::clauses!($with, blobs:
+            writes_may_come_in_any_order,
+            a_blob_with_a_gap_leaves_nothing,
+        );
+    };
+}
+
+/// As [`blob_tests!`], for an end that takes bytes one after the other only, as a registry does.
+#[macro_export]
+macro_rules! sequential_blob_tests {
+    ($with:path) => {
+        $crate::every_blob_tests!($with);
+        $crate::clauses!($with, blobs:
+            bytes_out_of_order_are_refused_and_leave_nothing,
+        );
+    };
+}
+
+/// What every end owes.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! every_blob_tests {
     ($with:path) => {
         $crate::clauses!($with, blobs:
             what_is_committed_is_read_back,
@@ -29,7 +53,6 @@ macro_rules! blob_tests {
             what_was_never_written_is_not_found,
             a_committed_blob_is_needed_no_more,
             a_blob_of_another_size_is_needed,
-            writes_may_come_in_any_order,
             an_empty_blob_is_a_blob,
             a_blob_of_unknown_digest_is_found_by_what_was_hashed,
             either_algorithm_will_do,

@@ -159,11 +159,12 @@ impl Job<'_> {
 
     fn end(&self, progress: Progress, done: &Done) {
         progress.end(&format!(
-            "{} {} as {}: {} written, {}, {} reused{}",
+            "{} {} as {}: {} {}, {}, {} reused{}",
             done.outcome,
             self.from,
             self.to,
             human::bytes(done.copied.bytes),
+            if self.dry_run { "to write" } else { "written" },
             human::count(done.copied.blobs, "blob"),
             done.copied.reused,
             match done.referrers {

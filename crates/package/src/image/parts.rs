@@ -5,6 +5,15 @@ use modelkeep_core::{Descriptor, Digest, ImageConfig, Index, Platform, RootFs, a
 use super::{Blob, ImageSettings, Provenance};
 use crate::base::{Base, BaseImage};
 
+/// The title that the descriptor of layer `number` of a version has: the path of its file, if there is one only.
+pub(crate) fn layer_title(contents: &Contents, number: usize) -> Option<String> {
+    let mut files = contents.files().iter().filter(|file| file.layer == number);
+    match (files.next(), files.next()) {
+        (Some(only), None) => Some(only.path.to_string()),
+        _ => None,
+    }
+}
+
 /// The image for one platform.
 pub(super) struct Part {
     pub(super) platform: Platform,

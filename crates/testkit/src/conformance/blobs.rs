@@ -168,14 +168,31 @@ pub fn a_blob_that_is_not_what_was_expected_leaves_nothing(end: &dyn BlobEnd) {
 /// A missing byte is [`Error::Damaged`], whatever was hashed.
 pub fn a_blob_that_is_not_whole_leaves_nothing(end: &dyn BlobEnd) {
     let blob = describe(b"abcdef");
-    for pieces in [
-        &[][..],
-        &[(0, &b"abcde"[..])],
-        &[(1, b"bcdef")],
-        &[(0, b"ab"), (3, b"def")],
-    ] {
+    for pieces in [&[][..], &[(0, &b"abcde"[..])], &[(0, b"ab"), (2, b"cde")]] {
         let error = write(end, Expect::Known(&blob), pieces, &sha256(b"abcdef")).unwrap_err();
         assert!(matches!(error, Error::Damaged { .. }), "{error}");
+        assert_absent(end, &blob);
+    }
+}
+
+/// So is one at the beginning, or in between.
+pub fn a_blob_with_a_gap_leaves_nothing(end: &dyn BlobEnd) {
+    let blob = describe(b"abcdef");
+    for pieces in [&[(1, &b"bcdef"[..])][..], &[(0, b"ab"), (3, b"def")]] {
+        let error = write(end, Expect::Known(&blob), pieces, &sha256(b"abcdef")).unwrap_err();
+        assert!(matches!(error, Error::Damaged { .. }), "{error}");
+        assert_absent(end, &blob);
+    }
+}
+
+/// An end that takes bytes in order says so at the first one that is not, before anything is lost.
+pub fn bytes_out_of_order_are_refused_and_leave_nothing(end: &dyn BlobEnd) {
+    let blob = describe(b"abcdef");
+    for (first, offset) in [(&b""[..], 1), (b"ab", 3), (b"abc", 5)] {
+        let mut sink = end.begin(Expect::Known(&blob)).unwrap();
+        sink.write(0, first).unwrap();
+        assert!(sink.write(offset, b"f").is_err(), "{offset}");
+        drop(sink);
         assert_absent(end, &blob);
     }
 }

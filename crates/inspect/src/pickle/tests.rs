@@ -22,7 +22,7 @@ fn values_are_what_they_stand_for() {
     );
     let structure = structure.unwrap();
     assert_eq!(structure.get(structure.root(), "a"), Some(&Value::Int(5)));
-    assert_eq!(names(&trace), Vec::<String>::new());
+    assert!(names(&trace).is_empty());
     let (structure, _) = follow(b"\x80\x04]\x94(NG?\xf8\0\0\0\0\0\0\x88\x8a\x02\x00\xffK\x01e.");
     let structure = structure.unwrap();
     let items = &structure.node(structure.root()).unwrap().items;

@@ -16,7 +16,7 @@ use modelkeep_core::ByteRange;
 
 use crate::{
     Bytes, Error, Limits, Plan, Record,
-    danger::{self, Finding},
+    danger::{self, Finding, Severity},
     hash::tensor_hash,
     record::{Place, Problem, Row, Tensors},
 };
@@ -94,13 +94,16 @@ impl Survey {
         Ok(looking.finish())
     }
 
-    /// Looks for what could do harm, and keeps it with the record.
+    /// Looks for what could do harm. What is more than worth knowing is kept with the record.
     ///
     /// # Errors
     /// [`SurveyError`].
     pub fn scan(&mut self, files: &dyn Files, limits: &Limits) -> Result<(), SurveyError> {
         let findings = danger::scan_files(files, limits)?;
-        self.record.findings = findings.iter().take(MOST_FINDINGS).cloned().collect();
+        let warned = findings
+            .iter()
+            .filter(|finding| finding.severity > Severity::Info);
+        self.record.findings = warned.take(MOST_FINDINGS).cloned().collect();
         self.findings = findings;
         Ok(())
     }

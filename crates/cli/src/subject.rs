@@ -87,10 +87,15 @@ impl Subject {
         }
     }
 
-    /// What it is. The tensors of a directory have no hashes.
+    /// What it is, and what in it could do harm. The tensors of a directory have no hashes.
     pub(crate) fn record(&self) -> Result<Record, Failure> {
         match self {
-            Self::Directory { survey, .. } => Ok(survey.finish(&BTreeMap::new())),
+            Self::Directory { survey, files, .. } => {
+                let mut survey = Survey::clone(survey);
+                let scanned = survey.scan(&Local(files), &Limits::default());
+                scanned.map_err(Failure::failed)?;
+                Ok(survey.finish(&BTreeMap::new()))
+            }
             Self::Version { held, contents } => held.whole_record(contents),
         }
     }

@@ -3,7 +3,7 @@
 //! The parser gives events, one after the other, and never builds anything itself, so that what is deep, long, or made
 //! of aliases of aliases ends here, before it takes memory.
 
-use std::collections::HashMap;
+use std::{cell::Cell, collections::HashMap};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 use serde_json::{Map, Number, Value};
@@ -12,11 +12,30 @@ use crate::{Error, Limits, Result};
 
 /// Longest text that is parsed, in bytes.
 pub(crate) const MOST_BYTES: u64 = 2 << 20;
+/// Most characters that are read for the next event. The parser takes up to 180 bytes of memory for each.
+const MOST_AT_ONCE: u64 = 256 << 10;
 /// Most values that a document stands for, with those of aliases.
 const MOST_VALUES: u64 = 100_000;
 
 /// The first document of `text`; null when there is none.
 pub(crate) fn parse(text: &str, format: &'static str, limits: &Limits) -> Result<Value> {
+    document(text, format, limits).map_err(|error| match error {
+        // The parser counts characters.
+        Error::Malformed {
+            format,
+            offset,
+            problem,
+        } => {
+            let at = usize::try_from(offset)
+                .ok()
+                .and_then(|n| text.char_indices().nth(n));
+            Error::malformed(format, at.map_or(text.len(), |(at, _)| at) as u64, problem)
+        }
+        error => error,
+    })
+}
+
+fn document(text: &str, format: &'static str, limits: &Limits) -> Result<Value> {
     Error::bound(format, "bytes of YAML", text.len() as u64, MOST_BYTES)?;
     let mut document = Document {
         format,
@@ -25,9 +44,18 @@ pub(crate) fn parse(text: &str, format: &'static str, limits: &Limits) -> Result
         open: Vec::new(),
         anchors: HashMap::new(),
     };
-    let mut parser = Parser::new_from_str(text);
+    // The parser keeps all of `[a, b, …]` until it ends, for it might be a key. So it is given no more than it may keep.
+    let given = Cell::new(0);
+    let chars = text.chars().take_while(|_| {
+        given.set(given.get() + 1);
+        given.get() <= MOST_AT_ONCE
+    });
+    let mut parser = Parser::new_from_iter(chars);
     loop {
-        let (event, span) = match parser.next_event() {
+        given.set(0);
+        let event = parser.next_event();
+        Error::bound(format, "characters in one value", given.get(), MOST_AT_ONCE)?;
+        let (event, span) = match event {
             Some(Ok(event)) => event,
             Some(Err(error)) => return Err(scan_error(format, &error)),
             None => return Ok(Value::Null),
@@ -252,9 +280,29 @@ mod tests {
         let mut chain = format!("a0: &a0 {}{}\n", "[".repeat(40), "]".repeat(40));
         chain.push_str(&format!("a1: &a1 {}*a0{}\n", "[".repeat(40), "]".repeat(40)));
         assert!(matches!(read(&chain), Err(Error::Malformed { .. })));
+        for wide in ["[", "[\n", "{"] {
+            let text = format!("{wide}{}", "a, \n".repeat(400_000));
+            assert!(matches!(read(&text), Err(Error::TooMuch { .. })));
+        }
+        assert!(
+            read(&format!(
+                "a: [{}a]\nb: '{}'",
+                "a, ".repeat(80_000),
+                "x".repeat(200_000)
+            ))
+            .is_ok()
+        );
         for deep in ["[".repeat(100_000), "- ".repeat(100_000), "{a: ".repeat(100_000)] {
             assert!(matches!(read(&deep), Err(Error::Malformed { .. })));
         }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_its_byte() {
+        assert!(matches!(
+            read("é: é\né: [é"),
+            Err(Error::Malformed { offset: 12, .. })
+        ));
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub(super) fn compare(
             if let (Some(old), Some(new), false) =
                 (read_file(from, path, read)?, read_file(to, path, read)?, is_told)
             {
-                tokens = vocabularies(&old, &new);
+                tokens = vocabularies(old, new);
                 is_told = !tokens.is_empty();
             }
         } else if name == card::PATH {
@@ -156,10 +156,10 @@ fn read_file<T>(
     }
 }
 
-fn vocabularies(old: &Vocabulary, new: &Vocabulary) -> TokenChanges {
-    let numbers = |vocabulary: &Vocabulary| -> BTreeSet<(String, u64)> {
-        let tokens = vocabulary.tokens.iter();
-        tokens.map(|(id, token)| (token.clone(), *id)).collect()
+fn vocabularies(old: Vocabulary, new: Vocabulary) -> TokenChanges {
+    let numbers = |vocabulary: Vocabulary| -> BTreeSet<(String, u64)> {
+        let tokens = vocabulary.tokens.into_iter();
+        tokens.map(|(id, token)| (token, id)).collect()
     };
     let (old, new) = (numbers(old), numbers(new));
     let mut moved: BTreeMap<&str, (Option<u64>, Option<u64>)> = BTreeMap::new();

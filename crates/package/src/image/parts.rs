@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use modelkeep_core::{Descriptor, Digest, ImageConfig, Index, Platform, RootFs, annotation, media};
+use modelkeep_core::{Contents, Descriptor, Digest, ImageConfig, Index, Platform, RootFs, annotation, media};
 
 use super::{Blob, ImageSettings, Provenance};
 use crate::base::{Base, BaseImage};

@@ -115,7 +115,12 @@ class Wire:
                 target.sendall(piece)
             target.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # the other side has gone
+            # One side has gone: so does the other.
+            for end in (source, target):
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
 
     def once(self, count, action):
         """Does `action` when `count` bytes more have gone over the wire."""

@@ -1,11 +1,13 @@
 """Push to and pull from Debian's docker-registry, and what skopeo makes of it."""
 
+import base64
 import hashlib
 import json
 import subprocess
 from pathlib import Path
 
 from base import PeerTest
+from engines import Dockerd
 from kept import BINARY, EXIT_DAMAGED, EXIT_EXISTS, EXIT_FAILED, MIB, VENV_PYTHON, run, write_safetensors
 from remote import Registry, Wire
 
@@ -136,6 +138,32 @@ class Plain(Remote):
         self.store.run("pull", f"{self.peer.host}/other/model:2.0", "-o", self.dir / "out")
         run(["diff", "-r", self.model, self.dir / "out"])
 
+    def test_docker_pulls_what_we_pushed_and_we_pull_what_docker_pushed(self):
+        docker = Dockerd()
+        self.addCleanup(docker.stop)
+        image, copy = f"{self.reference}:1.0", f"{self.peer.host}/other/model:1.0"
+        pushed = self.store.json("push", self.model, image)
+        self.assertIn(pushed["digest"], docker("pull", image))
+        run(["diff", "-r", self.model, docker.copy_out(image, "/models", self.dir / "copied")])
+        docker("tag", image, copy)
+        docker("push", copy)
+        # docker has had the layers taken over from the repository that it pulled from, and so they are as they were.
+        # Those that it compresses, for another registry, are no model any more: see test_registry_docker.
+        digests = lambda image: [layer["digest"] for layer in self.store.json("show", image)["layers"]]
+        self.assertEqual(digests(copy), digests(image))
+        self.store.run("pull", copy, "-o", self.dir / "out")
+        run(["diff", "-r", self.model, self.dir / "out"])
+
+    def test_a_layer_that_another_repository_has_is_taken_over_and_not_sent(self):
+        wire = Wire(self.peer.port)
+        self.addCleanup(wire.listener.close)
+        first = self.store.json("push", self.model, f"{wire.host}/team/model:1.0")
+        sent = wire.counted(lambda: self.store.run("push", self.model, f"{wire.host}/team/fork:1.0"))
+        self.assertLess(sent, 30_000)
+        self.store.run("pull", f"{wire.host}/team/fork:1.0", "-o", self.dir / "out")
+        run(["diff", "-r", self.model, self.dir / "out"])
+        self.assertEqual(self.store.json("show", f"{wire.host}/team/fork:1.0")["digest"], first["digest"])
+
     def test_an_image_that_is_no_model_is_shown_but_not_pulled(self):
         self.store.run("push", self.model, f"{self.reference}:1.0")
         copy = self.dir / "copy"
@@ -189,6 +217,26 @@ class WithPasswords(Remote):
         )  # fmt: skip
         self.assertEqual(done.returncode, expect, done.stderr)
         self.assertNotIn(password, done.stdout + done.stderr)
+
+    def test_passwords_are_neither_said_nor_kept_nor_among_the_words_of_a_process(self):
+        self.login(PASSWORD)
+        wire = Wire(self.peer.port)
+        self.addCleanup(wire.listener.close)
+        secrets = [PASSWORD, base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()]
+        words = []
+        wire.once(MIB, lambda: words.append(Path(f"/proc/{process.pid}/cmdline").read_bytes()))
+        (self.dir / ".docker" / "config.json").write_text(json.dumps({"auths": {wire.host: {"auth": secrets[1]}}}))
+        process = self.store.start("push", self.model, f"{wire.host}/team/model:1.0", "--json")
+        said = process.communicate(timeout=120)[1].decode()
+        self.assertEqual(process.returncode, 0, said)
+        pushed = self.store.run("push", self.model, f"{wire.host}/team/model:1.0", "--json")
+        (self.dir / ".docker" / "config.json").write_text(json.dumps({"auths": {wire.host: {"username": USER, "password": PASSWORD + "x"}}}))
+        refused = self.store.run("push", self.model, f"{wire.host}/team/model:1.1", expect=EXIT_AUTHENTICATION)
+        kept = [path.read_text(errors="replace") for path in self.store.home.rglob("cache/**/*") if path.is_file()]
+        everything = "".join([said, pushed.stdout, pushed.stderr, refused.stderr, *map(bytes.decode, words), *kept])
+        self.assertTrue(words, "the process was looked at")
+        for secret in secrets:
+            self.assertNotIn(secret, everything)
 
     def test_a_login_is_needed_checked_kept_and_forgotten(self):
         refused = self.store.run("push", self.model, f"{self.reference}:1.0", expect=EXIT_AUTHENTICATION)

@@ -3,7 +3,7 @@
 use std::{
     io::{self, Read as _},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
@@ -16,27 +16,45 @@ pub(crate) const PART: u64 = 2 << 20;
 /// Parts that all readers of a registry have in memory, or on the way, at once.
 const PARTS: usize = 12;
 
-/// How many parts there may be.
+/// How many parts there may be, and the memory of those that were read: given back to the allocator, it would lie
+/// about in the arenas of threads that are gone.
 #[derive(Debug, Default)]
-pub(crate) struct Budget(AtomicUsize);
+pub(crate) struct Budget {
+    taken: AtomicUsize,
+    free: Mutex<Vec<Vec<u8>>>,
+}
 
-/// Leave to have one part in memory.
-pub(crate) struct Permit(Arc<Budget>);
+/// Leave to have one part in memory, and the memory.
+pub(crate) struct Permit {
+    budget: Arc<Budget>,
+    bytes: Vec<u8>,
+}
 
 impl Budget {
     pub(crate) fn permit(self: &Arc<Self>) -> Option<Permit> {
         let taken = self
-            .0
+            .taken
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
                 (taken < PARTS).then_some(taken + 1)
             });
-        taken.is_ok().then(|| Permit(Arc::clone(self)))
+        taken.is_ok().then(|| {
+            let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            Permit {
+                budget: Arc::clone(self),
+                bytes: free.unwrap_or_default(),
+            }
+        })
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        let mut free = self.budget.free.lock().unwrap_or_else(PoisonError::into_inner);
+        free.push(bytes);
+        drop(free);
+        self.budget.taken.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -49,9 +67,8 @@ pub(crate) struct Part {
 
 /// A part that is in memory.
 pub(crate) struct Fetched {
-    bytes: Vec<u8>,
+    permit: Permit,
     taken: usize,
-    _permit: Permit,
 }
 
 impl Part {
@@ -61,7 +78,7 @@ impl Part {
         place: &Arc<Place>,
         at: u64,
         end: u64,
-        permit: Permit,
+        mut permit: Permit,
     ) -> Option<Self> {
         let (registry, place) = (registry.clone(), Arc::clone(place));
         let fetch = move || {
@@ -71,8 +88,9 @@ impl Part {
                 return Err(place.no_ranges(&response.answer));
             }
             let host = response.answer.host();
-            let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
-            let came = response.answer.take(length).read_to_end(&mut bytes);
+            let bytes = &mut permit.bytes;
+            bytes.reserve_exact(usize::try_from(PART).unwrap_or(0));
+            let came = response.answer.take(length).read_to_end(bytes);
             let came = came.and_then(|came| match came as u64 {
                 came if came < length => Err(io::Error::new(
                     io::ErrorKind::UnexpectedEof,
@@ -81,11 +99,7 @@ impl Part {
                 _ => Ok(()),
             });
             came.map_err(|source| Error::Connection { host, source })?;
-            Ok(Fetched {
-                bytes,
-                taken: 0,
-                _permit: permit,
-            })
+            Ok(Fetched { permit, taken: 0 })
         };
         let thread = thread::Builder::new().spawn(fetch).ok()?;
         Some(Self {
@@ -107,12 +121,12 @@ impl Part {
 impl Fetched {
     /// Bytes that were not read yet.
     pub(crate) fn left(&self) -> u64 {
-        (self.bytes.len() - self.taken) as u64
+        (self.permit.bytes.len() - self.taken) as u64
     }
 
     /// Copies what is left of it, and says how much; 0 when it is used up.
     pub(crate) fn read(&mut self, into: &mut [u8]) -> usize {
-        let left = &self.bytes[self.taken..];
+        let left = &self.permit.bytes[self.taken..];
         let length = left.len().min(into.len());
         into[..length].copy_from_slice(&left[..length]);
         self.taken += length;

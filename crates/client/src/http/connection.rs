@@ -3,7 +3,7 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream, ToSocketAddrs},
     os::unix::fs::FileExt,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 #[cfg(target_os = "linux")]
@@ -83,6 +83,8 @@ impl Write for Stream {
 /// Bytes that are read ahead. Larger reads go past this buffer.
 const AHEAD: usize = 16 << 10;
 
+/// How often a write that does not get on looks whether there is an answer already.
+const LOOK_UP: Duration = Duration::from_secs(1);
 /// Bytes of a file that are read at once where the system does not send them itself.
 const FILE_PIECE: usize = 256 << 10;
 
@@ -127,7 +129,7 @@ impl Connection {
         let peer = socket.peer_addr().map_err(failed)?;
         let prepared = socket
             .set_nodelay(true)
-            .and_then(|()| socket.set_write_timeout(Some(timeouts.progress)))
+            .and_then(|()| socket.set_write_timeout(Some(LOOK_UP.min(timeouts.progress))))
             .and_then(|()| socket.set_read_timeout(Some(timeouts.first_byte)));
         prepared.map_err(failed)?;
         let mut socket = socket;
@@ -154,8 +156,39 @@ impl Connection {
         })
     }
 
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.get_mut().write_all(bytes).map_err(named)
+    pub(super) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let mut moved = Instant::now();
+        while !bytes.is_empty() {
+            match self.stream.get_mut().write(bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(taken) => {
+                    bytes = &bytes[taken..];
+                    moved = Instant::now();
+                }
+                Err(error) => self.stuck(error, moved)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether to try once more after `error`: not if the other side has answered instead of reading on, and not when
+    /// nothing moved for too long.
+    fn stuck(&self, error: io::Error, moved: Instant) -> io::Result<()> {
+        match error.kind() {
+            io::ErrorKind::Interrupted => Ok(()),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                if moved.elapsed() < self.timeouts.progress =>
+            {
+                if self.is_idle() {
+                    return Ok(());
+                }
+                Err(io::Error::new(
+                    io::ErrorKind::BrokenPipe,
+                    "it answered before it had everything",
+                ))
+            }
+            _ => Err(named(error)),
+        }
     }
 
     /// Writes bytes of a file: where nothing has to be encrypted, the system takes them from where it has them.
@@ -164,14 +197,15 @@ impl Connection {
         let mut at = offset;
         #[cfg(target_os = "linux")]
         if let Stream::Plain(socket) = self.stream.get_ref() {
+            let mut moved = Instant::now();
             while at < end {
                 let most = usize::try_from(end - at).unwrap_or(usize::MAX).min(1 << 30);
                 match rustix::fs::sendfile(socket, file, Some(&mut at), most) {
                     Ok(0) => return Err(short_file()),
-                    Ok(_) | Err(Errno::INTR) => {}
+                    Ok(_) => moved = Instant::now(),
                     // Some file systems do not do that.
                     Err(Errno::INVAL | Errno::NOSYS) => break,
-                    Err(error) => return Err(named(error.into())),
+                    Err(error) => self.stuck(error.into(), moved)?,
                 }
             }
         }

@@ -1,5 +1,5 @@
 use std::{
-    io::Write,
+    io::{Read, Write},
     path::Path,
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -379,6 +379,47 @@ fn a_mount_that_is_not_granted_is_an_upload_already() {
     // Into itself makes no sense.
     assert!(matches!(begin("team/model"), Begun::Upload(_)));
     assert!(!server.asked().last().unwrap().target.contains("mount"));
+}
+
+#[test]
+fn an_answer_that_comes_instead_of_reading_on_is_heard() {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = [0; 4096];
+            while let Ok(1..) = stream.read(&mut head) {
+                if head.starts_with(b"PATCH") {
+                    // The connection stays, and nobody reads the rest.
+                    stream
+                        .write_all(b"HTTP/1.1 410 Gone\r\nContent-Length: 4\r\n\r\nbusy")
+                        .unwrap();
+                    open.push(stream);
+                    break;
+                }
+                stream
+                    .write_all(b"HTTP/1.1 202 Accepted\r\nLocation: /up\r\nContent-Length: 0\r\n\r\n")
+                    .unwrap();
+            }
+        }
+    });
+    let keychain = modelkeep_client::Keychain::from_environment(&|_| None);
+    let (host, name) = (format!("127.0.0.1:{port}").parse().unwrap(), "m".parse().unwrap());
+    let registry = Registry::new(
+        &host,
+        &name,
+        Access::Write,
+        keychain,
+        Settings::default(),
+        &|_| None,
+    )
+    .unwrap();
+    let bytes = bytes(64 * MIB);
+    let mut upload = registry.begin_blob(bytes.len() as u64, None).unwrap();
+    let error = chain(&upload.write(&bytes).unwrap_err());
+    assert!(error.contains("410") && error.contains("busy"), "{error}");
 }
 
 #[test]

@@ -186,12 +186,15 @@ fn kept(
     found
 }
 
-/// The manifest that Modelkeep wrote for the version: its annotations are the labels but for the contents list.
+/// The manifest that Modelkeep wrote for the version: its annotations are the labels but for the contents list and the
+/// record, and its layers those of the files, with those of documents after them.
 fn ours(config: &Blob, parsed: &ImageConfig, layers: &[Descriptor]) -> Option<Blob> {
     let mut annotations = parsed.config.labels.clone()?;
     let contents = Contents::parse(&annotations.remove(Contents::LABEL)?).ok()?;
+    annotations.remove(annotation::RECORD);
     let digests: Vec<&Digest> = layers.iter().map(|layer| &layer.digest).collect();
-    if !contents.layers().iter().eq(digests) {
+    let of_files = digests.get(..contents.layers().len())?;
+    if !contents.layers().iter().eq(of_files.iter().copied()) {
         return None;
     }
     let mut manifest = plain(config, layers);

@@ -10,7 +10,6 @@
 
 mod alias;
 mod change;
-pub mod claim;
 mod delete;
 mod entry;
 mod history;

@@ -26,6 +26,7 @@
 mod address;
 mod ahead;
 mod auth;
+mod chunks;
 mod credentials;
 mod error;
 mod http;

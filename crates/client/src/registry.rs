@@ -7,11 +7,11 @@ use crate::{
     address::{address, limits},
     ahead::Budget,
     auth::Auth,
+    chunks::Chunks,
     http::{Http, Origin, Proxies, Reach, Request, Response, Scheme, Url},
     pace::Pace,
     problem::{problem, sentence},
     retry::{Attempts, Retries, retry_after},
-    upload::chunks::Chunks,
 };
 
 /// What a repository is opened for.

@@ -27,6 +27,7 @@ mod address;
 mod ahead;
 mod auth;
 pub mod aws;
+mod chunks;
 mod credentials;
 mod daemon;
 mod error;

@@ -7,12 +7,12 @@ use crate::{
     address::{address, limits},
     ahead::Budget,
     auth::{Auth, Lent, Place},
+    chunks::Chunks,
     credentials,
     http::{Http, Origin, Proxies, Reach, Request, Response, Scheme, Url},
     pace::Pace,
     problem::{problem, sentence},
     retry::{Attempts, Retries, retry_after},
-    upload::chunks::Chunks,
 };
 
 /// What a repository is opened for.

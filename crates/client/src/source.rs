@@ -24,7 +24,7 @@ const FIRST: u64 = 8 << 20;
 const SEGMENT: u64 = 256 << 20;
 /// Below this many bytes a second, one connection is not what the line has: storage services limit each, and so does
 /// a long way.
-const SLOW: f64 = (100 << 20) as f64;
+const SLOW: f64 = (64 << 20) as f64;
 /// Parts of one blob that are on the way at once.
 const WIDTH: usize = 8;
 

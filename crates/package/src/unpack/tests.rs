@@ -299,6 +299,41 @@ fn a_pull_that_broke_off_goes_on_where_it_was() {
     assert_eq!(texts(&to), own(&SMALL));
 }
 
+/// A version with one file of 3 MiB and some, of which a killed pull wrote 2 MiB.
+fn half_written(change: impl Fn(&mut Vec<u8>)) -> (Version, tempfile::TempDir, Vec<u8>) {
+    let model = tempfile::tempdir().unwrap();
+    let bytes = Numbers(5).bytes((3 << 20) + 77);
+    fs::write(model.path().join("m"), &bytes).unwrap();
+    let version = pack(model.path());
+    let directory = tempfile::tempdir().unwrap();
+    let partial = directory.path().join(".copy.modelkeep-partial");
+    fs::create_dir(&partial).unwrap();
+    let mut half = bytes[..(2 << 20) + 5].to_vec();
+    change(&mut half);
+    let name = super::write::partial_name(&version.contents.files()[0]);
+    fs::write(partial.join(name), half).unwrap();
+    (version, directory, bytes)
+}
+
+#[test]
+fn a_file_that_a_killed_pull_began_is_gone_on_with() {
+    let (version, directory, bytes) = half_written(|_| {});
+    let to = directory.path().join("copy");
+    let unpacked = unpack_all(&version, &to, Existing::Refuse).unwrap();
+    assert_eq!(unpacked.bytes_written, (1 << 20) + 77);
+    assert!(fs::read(to.join("m")).unwrap() == bytes);
+    assert_eq!(fs::read_dir(&to).unwrap().count(), 1);
+}
+
+#[test]
+fn what_a_power_cut_left_of_a_file_is_fetched_anew() {
+    let (version, directory, bytes) = half_written(|half| half[1 << 20..][..4096].fill(0));
+    let to = directory.path().join("copy");
+    let unpacked = unpack_all(&version, &to, Existing::Refuse).unwrap();
+    assert_eq!(unpacked.bytes_written, (1 << 20) + 77 + bytes.len() as u64);
+    assert!(fs::read(to.join("m")).unwrap() == bytes);
+}
+
 #[test]
 fn leftovers_in_an_old_directory_are_removed() {
     let (version, directory) = small();

@@ -1,11 +1,13 @@
 //! The command line: what can be typed. Its help text is the reference, in `docs/reference/cli.md`.
 
 mod declare;
+mod history;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 pub(crate) use declare::{Adopt, Destroy, Output, Preview, Up};
+pub(crate) use history::{Aliases, Log, Promote, Requirement, Restore, Rollback, Yank};
 use modelkeep_core::{Host, RepoName};
 use modelkeep_server::access::AwsKey;
 
@@ -20,7 +22,8 @@ Exit codes:
   4  refused: the version exists with other content
   5  a check found damage
   6  changes are pending (preview --expect-no-changes)
-  7  refused by policy (a dangerous file, require_enforcement, protect, a repository that holds images)
+  7  refused by policy (a dangerous file, a yanked version, --require, require_enforcement, protect,
+     a repository that holds images)
   130  interrupted
 
 A VERSION is any OCI tag (1.0, v2.3.1-rc.1, candidate). NAME:VERSION and NAME@sha256:... work wherever VERSION does,
@@ -93,6 +96,18 @@ pub(crate) enum Command {
     Copy(Copy),
     /// Write a version as an OCI image layout or a docker archive
     Export(Export),
+    /// Point an alias at a version
+    Promote(Promote),
+    /// Point an alias at the version that it pointed at before
+    Rollback(Rollback),
+    /// List the aliases of a repository
+    Aliases(Aliases),
+    /// Show everything that happened in a repository, newest first
+    Log(Log),
+    /// Advise against a version; it stays what it is, and is refused for new use
+    Yank(Yank),
+    /// Take the advice against a version back
+    Restore(Restore),
     /// Sign the files of a directory or of a version
     Sign(Sign),
     /// Check the files of a directory or of a version against a signature

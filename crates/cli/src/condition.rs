@@ -1,6 +1,6 @@
 //! What a metric must be: `f1>0.9`.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 /// A comparison of a metric with a number.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +43,16 @@ impl Condition {
             Comparison::AtLeast => value >= self.number,
             Comparison::More => value > self.number,
         }
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = SIGNS
+            .iter()
+            .find(|(_, comparison)| *comparison == self.comparison);
+        let (sign, _) = sign.expect("every comparison has a sign");
+        write!(f, "{}{sign}{}", self.metric, self.number)
     }
 }
 

@@ -8,7 +8,7 @@ use modelkeep_core::{
     name::Target,
 };
 use modelkeep_inspect::{Record, Survey};
-use modelkeep_ledger::{History, Publication};
+use modelkeep_ledger::{History, Publication, Yanked};
 
 use crate::{
     error::{Exit, Failure, Unknown},
@@ -26,6 +26,8 @@ pub(crate) struct Held {
     pub(crate) repository: Endpoint,
     /// What the history says of it; `None` for what is named by digest and for tags without history.
     pub(crate) publication: Option<Publication>,
+    /// Why the version should not be taken into use; `None` for what is named by digest.
+    yanked: Option<Yanked>,
     /// The manifest or the index that is named.
     pub(crate) root: Descriptor,
     /// The image: the named one, or that for `linux/amd64` in an index.
@@ -71,17 +73,36 @@ impl Held {
             repository,
             root,
             publication,
-            ..
+            history,
         } = Named::find(settings, text)?;
+        let yanked = publication
+            .as_ref()
+            .and_then(|it| history.yanked(&it.version))
+            .cloned();
         let (manifest, config) = read_image(repository.source(), &root)?;
         Ok(Self {
             reference,
             repository,
             publication,
+            yanked,
             root,
             manifest,
             config,
         })
+    }
+
+    /// As [`Held::find`], to take it into use: a version that was yanked is refused.
+    pub(crate) fn find_for_use(settings: &Settings, text: &str) -> Result<Self, Failure> {
+        let held = Self::find(settings, text)?;
+        match &held.yanked {
+            None => Ok(held),
+            Some(yanked) => Err(refuse(&held.reference, &held.root, yanked)),
+        }
+    }
+
+    /// Why the version should not be taken into use.
+    pub(crate) fn yanked(&self) -> Option<&Yanked> {
+        self.yanked.as_ref()
     }
 
     /// Labels of the image.
@@ -197,6 +218,16 @@ impl Held {
     }
 }
 
+/// Why a version that was yanked is not taken into use.
+pub(crate) fn refuse(reference: &Reference, root: &Descriptor, yanked: &Yanked) -> Failure {
+    let Yanked { reason, time, author } = yanked;
+    let error = format!("{reference} was yanked by {author} at {time}: {reason}");
+    Failure::new(Exit::Policy, error).hint(format!(
+        "who needs it all the same names its digest: {}@{}",
+        reference.name, root.digest
+    ))
+}
+
 /// What an annotation holds in JSON; nothing when it is absent, or not what we write.
 pub(crate) fn stated<T: serde::de::DeserializeOwned + Default>(
     annotations: &BTreeMap<String, String>,
@@ -225,6 +256,12 @@ fn resolve(
         Target::Tag(tag) => {
             if let Some(publication) = history.version(tag) {
                 return Ok((publication.manifest().clone(), Some(publication.clone())));
+            }
+            if let Some(moved) = history.alias(tag) {
+                let manifest = moved.alias.manifest.clone();
+                let version = history.version(&moved.alias.version);
+                let version = version.filter(|version| *version.manifest() == manifest);
+                return Ok((manifest, version.cloned()));
             }
             if let Some(manifest) = repository.names().resolve(tag)? {
                 return Ok((manifest, None));

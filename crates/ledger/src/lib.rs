@@ -27,7 +27,7 @@ pub use entry::{
     Alias, Base, Delete, Entry, EntryId, MalformedEntry, NameAfter, Operation, Publish, Restore, Yank,
 };
 pub use history::{History, MalformedHistory, Move, Publication, Yanked, next, next_free};
-pub use publish::{Draft, Outcome, PublishError, Standing, Who, publish, read};
+pub use publish::{Draft, Outcome, PublishError, Standing, Who, entries, publish, read};
 pub use recent::{Histories, Recent};
 pub use recorded::Recorded;
 pub use rules::{Name, Proposed, Verdict, judge};

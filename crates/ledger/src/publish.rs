@@ -3,7 +3,9 @@ use modelkeep_core::{
     content::{self, Journal},
 };
 
-use crate::{History, MalformedHistory, Operation, Proposed, Publish, Verdict, change::Change};
+use crate::{
+    Entry, EntryId, History, MalformedHistory, Operation, Proposed, Publish, Verdict, change::Change,
+};
 
 /// Who changes a repository, and when.
 #[derive(Clone, Debug)]
@@ -124,6 +126,20 @@ pub enum PublishError {
 /// What the end says, or what is broken.
 pub fn read(journal: &(impl Journal + ?Sized)) -> Result<History, PublishError> {
     Ok(History::verify(&journal.entries(1)?)?)
+}
+
+/// Reads and verifies the history that `journal` keeps, entry by entry, oldest first.
+///
+/// # Errors
+/// What the end says, or what is broken.
+pub fn entries(journal: &(impl Journal + ?Sized)) -> Result<Vec<(EntryId, Entry)>, PublishError> {
+    let bytes = journal.entries(1)?;
+    History::verify(&bytes)?;
+    let entries = bytes.iter().zip(1..).map(|(bytes, height)| {
+        let entry = Entry::parse(bytes).map_err(|source| MalformedHistory::Entry { height, source })?;
+        Ok((Digest::of(bytes), entry))
+    });
+    entries.collect()
 }
 
 /// Publishes a version, exactly once among any number of processes, and gives what stands then.

@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(super) fn run(arguments: &Export, settings: &Settings, quiet: bool) -> Result<Answer, Failure> {
-    let held = Held::find(settings, &arguments.version)?;
+    let held = Held::find_for_use(settings, &arguments.version)?;
     let layers = held.manifest.layers.iter();
     let total = layers.fold(0u64, |sum, layer| sum.saturating_add(layer.size));
     let progress = Progress::begin(quiet || arguments.json.json, total, "written");

@@ -1,5 +1,6 @@
 //! One file for each subcommand.
 
+mod aliases;
 mod completions;
 mod config;
 mod copy;
@@ -10,6 +11,7 @@ mod gc;
 mod init;
 mod inspect;
 mod keys;
+mod log;
 mod login;
 mod pull;
 mod push;
@@ -20,6 +22,7 @@ mod show;
 mod sign;
 mod verify;
 mod versions;
+mod yank;
 
 use std::path::Path;
 
@@ -54,6 +57,12 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Verify(arguments) => verify::run(arguments, &here()?, global.quiet),
         Command::Copy(arguments) => copy::run(arguments, &here()?, global.quiet),
         Command::Export(arguments) => export::run(arguments, &here()?, global.quiet),
+        Command::Promote(arguments) => aliases::promote(arguments, &here()?, global.quiet),
+        Command::Rollback(arguments) => aliases::rollback(arguments, &here()?),
+        Command::Aliases(arguments) => aliases::list(arguments, &here()?),
+        Command::Log(arguments) => log::run(arguments, &here()?),
+        Command::Yank(arguments) => yank::yank(arguments, &here()?),
+        Command::Restore(arguments) => yank::restore(arguments, &here()?),
         Command::Sign(arguments) => sign::sign(arguments, &here()?, global.quiet),
         Command::VerifySignature(arguments) => sign::verify(arguments, &here()?, global.quiet),
         Command::Keys(Keys::New(arguments)) => keys::new(arguments),

@@ -18,7 +18,7 @@ use crate::{
 
 pub(super) fn run(arguments: &Pull, settings: &Settings, quiet: bool) -> Result<Answer, Failure> {
     let included = Included::parse(&arguments.include)?;
-    let held = Held::find(settings, &arguments.version)?;
+    let held = Held::find_for_use(settings, &arguments.version)?;
     let contents = held.model()?;
     let directory = match &arguments.output {
         Some(directory) => directory.clone(),

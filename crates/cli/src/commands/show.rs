@@ -45,6 +45,7 @@ fn report(held: &Held, contents: Option<&Contents>, found: Option<Record>) -> js
     json::Show {
         repository: held.reference.name.to_string(),
         version: held.version(),
+        yanked: held.yanked().map(|yanked| yanked.reason.clone()),
         digest: held.root.digest.clone(),
         media_type: held.root.media_type.clone(),
         content_root: contents.map(Contents::root),
@@ -87,6 +88,9 @@ fn text(held: &Held, report: &json::Show) -> String {
     field("digest", &report.digest.to_string());
     if let Some(root) = &report.content_root {
         field("content root", &root.to_string());
+    }
+    if let Some(reason) = &report.yanked {
+        field("yanked", reason);
     }
     if let Some(entry) = &report.history {
         field("published", &format!("{} by {}", entry.time, entry.author));

@@ -41,22 +41,7 @@ struct Findings {
 pub(super) fn run(arguments: &Verify, settings: &Settings, quiet: bool) -> Result<Answer, Failure> {
     let mut findings = Findings::default();
     let endpoint = match &arguments.version {
-        Some(text) => {
-            let held::Named {
-                reference,
-                repository,
-                history,
-                root,
-                publication,
-            } = held::Named::find(settings, text)?;
-            findings.versions = 1;
-            let source = repository.source();
-            findings.image(source, &root, publication.as_ref(), &reference.to_string());
-            if let Some(publication) = &publication {
-                findings.tag(repository.names(), &reference, &history, publication);
-            }
-            Some(repository)
-        }
+        Some(text) => Some(findings.version(settings, text)?),
         None if arguments.all => {
             findings.store(&open(settings)?);
             None
@@ -72,19 +57,21 @@ pub(super) fn run(arguments: &Verify, settings: &Settings, quiet: bool) -> Resul
         }
     };
     let quiet = quiet || arguments.json.json;
-    let (report, exit) = match endpoint {
-        Some(Endpoint::Remote(registry)) => findings.read(&|blob| read_whole(&*registry, blob), quiet)?,
-        _ => {
-            let store = open(settings)?;
-            findings.read(&|blob| store.check(&blob.digest), quiet)?
-        }
-    };
+    let (report, exit) = findings.finish(endpoint, settings, quiet)?;
     let answer = if arguments.json.json {
         json::answer(&report)
     } else {
         Answer::done(text(&report))
     };
     Ok(Answer { exit, ..answer })
+}
+
+/// What is wrong with a version.
+pub(super) fn version(settings: &Settings, text: &str, quiet: bool) -> Result<Vec<String>, Failure> {
+    let mut findings = Findings::default();
+    let endpoint = findings.version(settings, text)?;
+    let (report, _) = findings.finish(Some(endpoint), settings, quiet)?;
+    Ok(report.problems)
 }
 
 fn open(settings: &Settings) -> Result<Store, Failure> {
@@ -117,6 +104,40 @@ fn read_whole(source: &dyn Source, blob: &Descriptor) -> Result<u64, Error> {
 }
 
 impl Findings {
+    /// What a version names, and gives where it is.
+    fn version(&mut self, settings: &Settings, text: &str) -> Result<Endpoint, Failure> {
+        let held::Named {
+            reference,
+            repository,
+            history,
+            root,
+            publication,
+        } = held::Named::find(settings, text)?;
+        self.versions = 1;
+        let source = repository.source();
+        self.image(source, &root, publication.as_ref(), &reference.to_string());
+        if let Some(publication) = &publication {
+            self.tag(repository.names(), &reference, &history, publication);
+        }
+        Ok(repository)
+    }
+
+    /// Reads the blobs that were found; in the store, where no registry is named.
+    fn finish(
+        self,
+        endpoint: Option<Endpoint>,
+        settings: &Settings,
+        quiet: bool,
+    ) -> Result<(json::Verify, Exit), Failure> {
+        match endpoint {
+            Some(Endpoint::Remote(registry)) => self.read(&|blob| read_whole(&*registry, blob), quiet),
+            _ => {
+                let store = open(settings)?;
+                self.read(&|blob| store.check(&blob.digest), quiet)
+            }
+        }
+    }
+
     /// All repositories and all blobs. What is wrong with one does not keep the others from being looked at.
     fn store(&mut self, store: &Store) {
         let names = store.repositories().unwrap_or_else(|error| {
@@ -176,9 +197,19 @@ impl Findings {
                     match repository.resolve(tag) {
                         Ok(Some(manifest)) => {
                             self.image(repository, &manifest, None, &what);
-                            // A delete that was just written removes its tag next.
-                            if history.newest() != Some(tag) {
-                                self.lost(repository, &manifest, tag, &what);
+                            // What was just written to the history is next done to its tag.
+                            if history.newest() == Some(tag) {
+                                continue;
+                            }
+                            match history.alias(tag) {
+                                Some(moved) if moved.alias.manifest.digest != manifest.digest => {
+                                    self.problems.push(format!(
+                                        "{what}: the tag says {}, the history that it is an alias of {}, {}",
+                                        manifest.digest, moved.alias.version, moved.alias.manifest.digest
+                                    ));
+                                }
+                                Some(_) => {}
+                                None => self.lost(repository, &manifest, tag, &what),
                             }
                         }
                         Ok(None) => {}

@@ -31,7 +31,18 @@ pub(super) fn run(arguments: &Versions, settings: &Settings) -> Result<Answer, F
         Endpoint::Store(_) => published(&endpoint)?,
         Endpoint::Remote(_) => tagged(&endpoint, settings)?,
     };
-    let aliases = aliases(endpoint.names(), settings)?;
+    let aliases = match &endpoint {
+        Endpoint::Store(_) => {
+            let history = endpoint.history()?;
+            let mut aliases: HashMap<Digest, Vec<String>> = HashMap::new();
+            for moved in history.aliases() {
+                let names = aliases.entry(moved.alias.manifest.digest.clone()).or_default();
+                names.push(moved.name.to_string());
+            }
+            aliases
+        }
+        Endpoint::Remote(_) => aliases(endpoint.names(), settings)?,
+    };
     for version in &mut versions {
         version.aliases = aliases.get(&version.digest).cloned().unwrap_or_default();
     }
@@ -131,6 +142,9 @@ fn published(endpoint: &Endpoint) -> Result<Vec<json::Version>, Failure> {
             json::Version {
                 version: publication.version.to_string(),
                 aliases: Vec::new(),
+                yanked: history
+                    .yanked(&publication.version)
+                    .map(|yanked| yanked.reason.clone()),
                 digest: publication.publish.manifest.digest,
                 size,
                 new_bytes,
@@ -173,6 +187,7 @@ fn tagged(endpoint: &Endpoint, settings: &Settings) -> Result<Vec<json::Version>
             |((tag, manifest, annotations), (size, new_bytes))| json::Version {
                 version: tag.to_string(),
                 aliases: Vec::new(),
+                yanked: None,
                 digest: manifest.digest,
                 size,
                 new_bytes,
@@ -245,9 +260,11 @@ fn text(versions: &[json::Version], metrics: &[String]) -> String {
         metrics.iter().map(|name| human::first_line(name, 30)),
     );
     rows.extend(versions.iter().map(|version| {
-        let name = match version.aliases.as_slice() {
+        let yanked = version.yanked.iter().map(|_| "yanked");
+        let marks: Vec<&str> = yanked.chain(version.aliases.iter().map(String::as_str)).collect();
+        let name = match marks.as_slice() {
             [] => version.version.clone(),
-            aliases => format!("{} ({})", version.version, aliases.join(", ")),
+            marks => format!("{} ({})", version.version, marks.join(", ")),
         };
         let mut row = vec![
             name,

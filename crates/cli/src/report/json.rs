@@ -32,6 +32,8 @@ pub(crate) struct Version {
     pub(crate) author: Option<String>,
     pub(crate) message: Option<String>,
     pub(crate) aliases: Vec<String>,
+    /// Why the version should not be taken into use.
+    pub(crate) yanked: Option<String>,
     pub(crate) parent: Option<String>,
     pub(crate) content_root: Option<Digest>,
     pub(crate) metrics: BTreeMap<String, f64>,
@@ -42,6 +44,8 @@ pub(crate) struct Version {
 pub(crate) struct Show {
     pub(crate) repository: String,
     pub(crate) version: Option<String>,
+    /// Why the version should not be taken into use.
+    pub(crate) yanked: Option<String>,
     pub(crate) digest: Digest,
     pub(crate) media_type: String,
     pub(crate) content_root: Option<Digest>,
@@ -281,4 +285,54 @@ pub(crate) struct NewKey {
     pub(crate) private_key: String,
     pub(crate) public_key: String,
     pub(crate) key: String,
+}
+
+/// An alias that points at a version, and who pointed it there.
+#[derive(Serialize)]
+pub(crate) struct Alias {
+    pub(crate) alias: String,
+    pub(crate) version: String,
+    pub(crate) digest: Digest,
+    pub(crate) time: String,
+    pub(crate) author: String,
+    pub(crate) message: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Aliases {
+    pub(crate) repository: String,
+    pub(crate) aliases: Vec<Alias>,
+}
+
+/// What became of an alias, or of a version that was yanked or restored.
+#[derive(Serialize)]
+pub(crate) struct Changed {
+    pub(crate) repository: String,
+    pub(crate) name: String,
+    /// Where an alias points now.
+    pub(crate) version: Option<String>,
+    pub(crate) digest: Digest,
+    pub(crate) changed: bool,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Log {
+    pub(crate) repository: String,
+    pub(crate) events: Vec<Event>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Event {
+    pub(crate) height: u64,
+    pub(crate) id: Digest,
+    pub(crate) time: String,
+    pub(crate) author: String,
+    /// publish, delete, alias, yank or restore.
+    pub(crate) op: &'static str,
+    pub(crate) name: String,
+    pub(crate) digest: Digest,
+    /// Where an alias was pointed.
+    pub(crate) version: Option<String>,
+    /// What was said of it: a message, or the reason of a yank.
+    pub(crate) message: Option<String>,
 }

@@ -1,0 +1,61 @@
+//! `modelkeep log`
+
+use modelkeep_ledger::{Entry, EntryId, Operation};
+
+use super::aliases::named_repository;
+use crate::{
+    args::Log,
+    error::Failure,
+    report::{Answer, human, json},
+    settings::Settings,
+};
+
+pub(super) fn run(arguments: &Log, settings: &Settings) -> Result<Answer, Failure> {
+    let repository = named_repository(settings, arguments.name.as_deref())?;
+    let entries = modelkeep_ledger::entries(&repository)?;
+    let events: Vec<json::Event> = entries.iter().rev().map(event).collect();
+    if arguments.json.json {
+        return Ok(json::answer(&json::Log {
+            repository: repository.name().to_string(),
+            events,
+        }));
+    }
+    let header = ["ENTRY", "WHEN", "BY", "WHAT", "DIGEST", "MESSAGE"];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    rows.extend(events.iter().map(|event| {
+        let what = match &event.version {
+            Some(version) => format!("{} {} -> {version}", event.op, event.name),
+            None => format!("{} {}", event.op, event.name),
+        };
+        vec![
+            event.height.to_string(),
+            human::first_line(&event.time, 30),
+            human::first_line(&event.author, 30),
+            what,
+            event.digest.short().to_owned(),
+            human::first_line(event.message.as_deref().unwrap_or_default(), 60),
+        ]
+    }));
+    Ok(Answer::done(human::table(&rows)))
+}
+
+fn event((id, entry): &(EntryId, Entry)) -> json::Event {
+    let (op, version, message) = match entry.operation() {
+        Operation::Publish(publish) => ("publish", None, publish.message.clone()),
+        Operation::Delete(_) => ("delete", None, None),
+        Operation::Alias(alias) => ("alias", Some(alias.version.to_string()), alias.message.clone()),
+        Operation::Yank(yank) => ("yank", None, Some(yank.reason.clone())),
+        Operation::Restore(_) => ("restore", None, None),
+    };
+    json::Event {
+        height: entry.height(),
+        id: id.clone(),
+        time: entry.time().to_owned(),
+        author: entry.author().to_owned(),
+        op,
+        name: entry.version().to_string(),
+        digest: entry.operation().manifest().digest.clone(),
+        version,
+        message,
+    }
+}

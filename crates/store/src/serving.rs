@@ -36,7 +36,8 @@ impl Store {
     }
 }
 
-/// Bytes that wait on the disk, and not in memory, until all of them have come. Dropping it removes them.
+/// Bytes that wait on the disk, and not in memory, until all of them have come. Dropping it removes them; when the process
+/// dies, whoever opens the store next does.
 #[derive(Debug)]
 pub struct Spool {
     staged: Staged,
@@ -72,11 +73,21 @@ impl Spool {
     /// [`Error::Io`].
     pub fn read_into(self, bytes: &mut Vec<u8>) -> Result<()> {
         bytes.clear();
-        let mut file = self.staged.file();
-        file.rewind()
-            .and_then(|()| file.read_to_end(bytes))
+        self.reader()?
+            .read_to_end(bytes)
             .map(drop)
             .map_err(Error::io(format!("read {}", self.staged.path().display())))
+    }
+
+    /// All bytes, from the first one on.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn reader(&self) -> Result<&File> {
+        let mut file = self.staged.file();
+        file.rewind()
+            .map_err(Error::io(format!("read {}", self.staged.path().display())))?;
+        Ok(file)
     }
 }
 

@@ -90,16 +90,6 @@ impl Store {
         self.keys.root()
     }
 
-    /// A file for bytes of which nobody knows yet whether they are wanted. It goes when it is dropped; when the process
-    /// dies, whoever opens the store next removes it.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn scratch(&self) -> Result<Staged> {
-        let staging = self.keys.staging();
-        Staged::create(&staging).map_err(Error::io(format!("make a file in {}", staging.display())))
-    }
-
     /// All repositories, in byte order.
     ///
     /// # Errors

@@ -286,13 +286,3 @@ fn an_upload_remembers_its_smallest_part_but_the_last_over_processes() {
     }
     assert_eq!(smallest, [None, Some(500), Some(300), Some(300)]);
 }
-
-#[test]
-fn a_scratch_file_goes_with_whoever_made_it() {
-    let (home, store, _repository) = home();
-    let staged = || fs::read_dir(home.path().join("v1/staging")).unwrap().count();
-    let scratch = store.scratch().unwrap();
-    assert_eq!(staged(), 1);
-    drop(scratch);
-    assert_eq!(staged(), 0);
-}

@@ -2,19 +2,18 @@
 //! have signed it. What is not small waits on the disk, so that strangers take no memory.
 
 use std::{
-    io::{BufReader, Read, Seek, Write},
+    io::{BufReader, Read},
     sync::atomic::Ordering::Relaxed,
-    time::Duration,
 };
 
-use modelkeep_core::{Digest, content};
-use modelkeep_disk::Staged;
+use modelkeep_core::Digest;
+use modelkeep_store::Spool;
 use serde::de::DeserializeOwned;
 
 use super::ApiError;
 use crate::{
     gate::Turn,
-    pushed::turn,
+    pushed::{PATIENCE, turn},
     registry::{Exchange, Registry},
     reply::Fault,
 };
@@ -22,8 +21,6 @@ use crate::{
 /// A longer body goes to the disk.
 const SMALL_BYTES: u64 = 64 << 10;
 const BUFFER_BYTES: usize = 64 << 10;
-/// How long a call waits for its body to be taken.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The body of a call, whole.
 pub(super) struct Payload<'r> {
@@ -35,7 +32,7 @@ pub(super) struct Payload<'r> {
 
 enum Kept {
     Memory(Vec<u8>),
-    Disk(Staged),
+    Disk(Spool),
 }
 
 impl<'r> Payload<'r> {
@@ -61,7 +58,7 @@ impl<'r> Payload<'r> {
         let place = registry.call_bodies.enter(PATIENCE);
         let place = place.ok_or_else(|| Fault::busy("too many large calls at once, try later"))?;
         registry.check_room(announced.unwrap_or(most).min(most))?;
-        let file = registry.store.scratch()?;
+        let mut spool = registry.store.spool()?;
         let mut hasher = modelkeep_core::Hasher::new(modelkeep_core::Algorithm::Sha256);
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
@@ -70,13 +67,12 @@ impl<'r> Payload<'r> {
                 break;
             }
             hasher.update(&buffer[..read]);
-            let written = file.file().write_all(&buffer[..read]);
-            written.map_err(content::Error::io("keep the body of a request"))?;
+            spool.write(&buffer[..read])?;
             registry.metrics.received_bytes.fetch_add(read as u64, Relaxed);
         }
         Ok(Self {
             digest: hasher.finish().digest().clone(),
-            kept: Kept::Disk(file),
+            kept: Kept::Disk(spool),
             _place: Some(place),
         })
     }
@@ -101,12 +97,7 @@ impl<'r> Payload<'r> {
     pub(super) fn reader(&self) -> Result<Box<dyn Read + '_>, ApiError> {
         Ok(match &self.kept {
             Kept::Memory(bytes) => Box::new(bytes.as_slice()),
-            Kept::Disk(file) => {
-                let mut file = file.file();
-                let begun = file.rewind();
-                begun.map_err(content::Error::io("read the body of a request again"))?;
-                Box::new(BufReader::with_capacity(BUFFER_BYTES, file))
-            }
+            Kept::Disk(spool) => Box::new(BufReader::with_capacity(BUFFER_BYTES, spool.reader()?)),
         })
     }
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from base import PeerTest
 from engines import Dockerd
-from kept import BINARY, EXIT_DAMAGED, EXIT_EXISTS, EXIT_FAILED, MIB, VENV_PYTHON, run, write_safetensors
+from kept import BINARY, EXIT_DAMAGED, EXIT_EXISTS, EXIT_FAILED, MIB, VENV_PYTHON, run, settle, write_safetensors
 from remote import Registry, Wire
 
 EXIT_AUTHENTICATION = 3
@@ -21,20 +21,13 @@ class Remote(PeerTest):
         self.addCleanup(registry.stop)
         return registry
 
-    def settle(self, model):
-        """Makes the files old enough for their digests to be remembered."""
-        for path in model.rglob("*"):
-            if path.is_file():
-                run(["touch", "-d", "1 hour ago", path])
-        return model
-
 
 class Plain(Remote):
     def setUp(self):
         super().setUp()
         self.peer = self.registry()
         self.reference = f"{self.peer.host}/team/model"
-        self.model = self.settle(self.small_model())
+        self.model = settle(self.small_model())
 
     def test_what_was_pushed_is_pulled_and_listed(self):
         pushed = self.store.json("push", self.model, f"{self.reference}:1.0", "-m", "first", "--metric", "f1=0.5")
@@ -207,7 +200,7 @@ class WithPasswords(Remote):
         passwords.write_text(run(["htpasswd", "-Bbn", USER, PASSWORD]).stdout)
         self.peer = self.registry(f"auth:\n  htpasswd:\n    realm: test\n    path: {passwords}\n")
         self.reference = f"{self.peer.host}/team/model"
-        self.model = self.settle(self.small_model(sizes=(9 * MIB,)))
+        self.model = settle(self.small_model(sizes=(9 * MIB,)))
 
     def login(self, password, expect=0, env=None):
         words = [BINARY, "login", self.peer.host, "-u", USER, "--password-stdin"]
@@ -297,7 +290,7 @@ class WithTls(Remote):
             "-keyout", key, "-out", self.certificate,
         ])  # fmt: skip
         self.peer = self.registry(f"  tls:\n    certificate: {self.certificate}\n    key: {key}\n")
-        self.model = self.settle(self.small_model())
+        self.model = settle(self.small_model())
 
     def test_a_private_authority_is_trusted_when_it_is_named(self):
         reference = f"{self.peer.host}/team/model:1.0"

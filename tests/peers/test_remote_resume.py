@@ -8,7 +8,7 @@ import threading
 from urllib.parse import urlsplit
 
 from base import PeerTest
-from kept import BINARY, MIB, run, write_safetensors
+from kept import BINARY, MIB, run, settle, write_safetensors
 from remote import Registry, Wire
 from served import Authority, Server, write_accounts
 from servers import Client
@@ -38,9 +38,7 @@ class Resumed(PeerTest):
                 block = os.urandom(4096)
                 for place in range(size // MIB):
                     file.write(place.to_bytes(8, "big") * 512 + 255 * block)
-        for path in model.iterdir():
-            run(["touch", "-d", "1 hour ago", path])
-        return model
+        return settle(model)
 
     def login(self, host):
         words = [BINARY, "login", host, "-u", USER, "--password-stdin", *self.options]

@@ -12,6 +12,7 @@ import signal
 import struct
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -131,6 +132,14 @@ def write_model(directory, sizes, seed=1):
         name = f"model-{number:05}-of-{len(sizes):05}.safetensors"
         write_safetensors(directory / name, size, f"{seed}/{number}")
     return directory
+
+
+def settle(model):
+    """Waits until the files are old enough for their digests to be remembered: 50 ms, by the clock of the disk."""
+    latest = max(path.stat().st_ctime_ns for path in model.rglob("*") if path.is_file())
+    while time.time_ns() - latest < 100_000_000:
+        time.sleep(0.01)
+    return model
 
 
 def assert_same_tree(left, right):

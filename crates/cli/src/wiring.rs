@@ -15,7 +15,7 @@ use modelkeep_ledger::History;
 use modelkeep_store::{Repository, Store};
 
 use crate::{
-    error::{Exit, Failure, Unknown},
+    error::{Exit, Failure, SettingsError, Unknown},
     settings::{Registry, Settings},
 };
 
@@ -100,6 +100,15 @@ pub(crate) fn place(
             Ok((Some(host), name))
         }
     }
+}
+
+/// As [`place`], for the repository that somebody named, or else that of the settings.
+pub(crate) fn named(settings: &Settings, name: Option<&str>) -> Result<(Option<Host>, RepoName), Failure> {
+    let (host, name) = match name {
+        Some(text) => Reference::split_name(text).map_err(SettingsError::from)?,
+        None => (None, settings.repository_name()?.clone()),
+    };
+    place(settings, host.as_ref(), &name)
 }
 
 /// As [`place`], for a reference.

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use modelkeep_core::{Reference, RepoName, Tag, name::Target};
+use modelkeep_core::{Host, Reference, RepoName, Tag, name::Target};
 use modelkeep_ledger::{AliasError, Outcome, Who};
 use modelkeep_store::Repository;
 
 use super::verify;
 use crate::{
     args::{Aliases, Promote, Requirement, Rollback},
-    error::{Exit, Failure, SettingsError, Unknown},
+    error::{Exit, Failure, Unknown},
     held::Held,
     provenance::{Provenance, now},
     report::{Answer, human, json},
@@ -109,36 +109,27 @@ fn require(
 /// What a reference names in the embedded store; other registries keep no history.
 pub(super) fn named(settings: &Settings, text: &str) -> Result<(Reference, Repository), Failure> {
     let reference = wiring::placed(settings, settings.reference(text)?)?;
-    let repository = with_history(settings, &reference)?;
+    let repository = with_history(settings, reference.host.as_ref(), &reference.name)?;
     Ok((reference, repository))
 }
 
 /// The repository that is named, or that of the settings, as [`named`].
 pub(super) fn named_repository(settings: &Settings, name: Option<&str>) -> Result<Repository, Failure> {
-    let (host, name) = match name {
-        Some(text) => Reference::split_name(text).map_err(SettingsError::from)?,
-        None => (None, settings.repository_name()?.clone()),
-    };
-    let (host, name) = wiring::place(settings, host.as_ref(), &name)?;
-    match wiring::repository(settings, host.as_ref(), &name)? {
-        Endpoint::Store(repository) => Ok(repository),
-        Endpoint::Remote(_) => Err(no_history(&name)),
-    }
+    let (host, name) = wiring::named(settings, name)?;
+    with_history(settings, host.as_ref(), &name)
 }
 
-fn with_history(settings: &Settings, reference: &Reference) -> Result<Repository, Failure> {
-    match wiring::repository(settings, reference.host.as_ref(), &reference.name)? {
+fn with_history(settings: &Settings, host: Option<&Host>, name: &RepoName) -> Result<Repository, Failure> {
+    match wiring::repository(settings, host, name)? {
         Endpoint::Store(repository) => Ok(repository),
-        Endpoint::Remote(_) => Err(no_history(&reference.name)),
+        Endpoint::Remote(_) => Err(Failure::new(
+            Exit::Failed,
+            format!(
+                "{name} is kept by a registry, to which modelkeep writes no history of aliases and yanks"
+            ),
+        )
+        .hint("run the command where the store is: `modelkeep serve` takes its history from there")),
     }
-}
-
-fn no_history(name: &RepoName) -> Failure {
-    Failure::new(
-        Exit::Failed,
-        format!("{name} is kept by a registry, to which modelkeep writes no history of aliases and yanks"),
-    )
-    .hint("run the command where the store is: `modelkeep serve` takes its history from there")
 }
 
 /// The name that a reference ends with; a digest is none.

@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 
 use modelkeep_core::{
-    Descriptor, Digest, Document, Reference, SemVer, Tag, annotation,
+    Descriptor, Digest, Document, SemVer, Tag, annotation,
     content::{Error, Names, Source},
 };
 use modelkeep_inspect::Record;
+use modelkeep_ledger::History;
 use modelkeep_transfer::in_parallel;
 
 use super::workers;
 use crate::{
     args::Versions,
     condition::Condition,
-    error::{Failure, SettingsError},
+    error::Failure,
     held::{read_document, read_image, stated},
     report::{Answer, human, json},
     settings::Settings,
@@ -21,28 +22,14 @@ use crate::{
 };
 
 pub(super) fn run(arguments: &Versions, settings: &Settings) -> Result<Answer, Failure> {
-    let (host, name) = match &arguments.name {
-        Some(text) => Reference::split_name(text).map_err(SettingsError::from)?,
-        None => (None, settings.repository_name()?.clone()),
-    };
-    let (host, name) = wiring::place(settings, host.as_ref(), &name)?;
+    let (host, name) = wiring::named(settings, arguments.name.as_deref())?;
     let endpoint = wiring::repository(settings, host.as_ref(), &name)?;
+    let history = endpoint.history()?;
     let mut versions = match &endpoint {
-        Endpoint::Store(_) => published(&endpoint)?,
+        Endpoint::Store(_) => published(&endpoint, &history)?,
         Endpoint::Remote(_) => tagged(&endpoint, settings)?,
     };
-    let aliases = match &endpoint {
-        Endpoint::Store(_) => {
-            let history = endpoint.history()?;
-            let mut aliases: HashMap<Digest, Vec<String>> = HashMap::new();
-            for moved in history.aliases() {
-                let names = aliases.entry(moved.alias.manifest.digest.clone()).or_default();
-                names.push(moved.name.to_string());
-            }
-            aliases
-        }
-        Endpoint::Remote(_) => aliases(endpoint.names(), settings)?,
-    };
+    let aliases = aliases(endpoint.names(), &history, settings)?;
     for version in &mut versions {
         version.aliases = aliases.get(&version.digest).cloned().unwrap_or_default();
     }
@@ -110,9 +97,19 @@ fn measure(endpoint: &Endpoint, versions: &mut [json::Version], asked: &[&str]) 
     Ok(())
 }
 
-fn aliases(names: &dyn Names, settings: &Settings) -> Result<HashMap<Digest, Vec<String>>, Failure> {
+/// Names that move, by what they point at: as the history has them, and as the settings declare those that it does not have.
+fn aliases(
+    names: &dyn Names,
+    history: &History,
+    settings: &Settings,
+) -> Result<HashMap<Digest, Vec<String>>, Failure> {
     let mut aliases: HashMap<Digest, Vec<String>> = HashMap::new();
-    for alias in &settings.aliases.value {
+    for moved in history.aliases() {
+        let digest = moved.alias.manifest.digest.clone();
+        aliases.entry(digest).or_default().push(moved.name.to_string());
+    }
+    let declared = settings.aliases.value.iter();
+    for alias in declared.filter(|alias| history.alias(alias).is_none()) {
         if let Some(target) = names.resolve(alias)? {
             aliases.entry(target.digest).or_default().push(alias.to_string());
         }
@@ -121,8 +118,7 @@ fn aliases(names: &dyn Names, settings: &Settings) -> Result<HashMap<Digest, Vec
 }
 
 /// The versions as a history has them, newest first.
-fn published(endpoint: &Endpoint) -> Result<Vec<json::Version>, Failure> {
-    let history = endpoint.history()?;
+fn published(endpoint: &Endpoint, history: &History) -> Result<Vec<json::Version>, Failure> {
     let manifests = history.publications().iter().map(|publication| {
         let now = history.version(&publication.version);
         let is_current = now.is_some_and(|now| now.id == publication.id);

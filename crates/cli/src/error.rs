@@ -5,7 +5,7 @@ mod declared;
 use std::{error::Error, io, path::PathBuf, process::ExitCode};
 
 use modelkeep_core::{Digest, InvalidName, RepoName, content};
-use modelkeep_ledger::PublishError;
+use modelkeep_ledger::{MalformedHistory, PublishError, Unauthorized};
 
 use crate::settings::Registry;
 
@@ -181,9 +181,27 @@ impl From<PublishError> for Failure {
                     None => failure,
                 }
             }
-            PublishError::History(error) => Self::new(Exit::Damage, error),
+            PublishError::Unauthorized(error) => error.into(),
+            PublishError::History(error) => error.into(),
             PublishError::Content(error) => error.into(),
         }
+    }
+}
+
+impl From<MalformedHistory> for Failure {
+    fn from(error: MalformedHistory) -> Self {
+        Self::new(Exit::Damage, error)
+    }
+}
+
+impl From<Unauthorized> for Failure {
+    fn from(error: Unauthorized) -> Self {
+        let hint = match &error {
+            Unauthorized::NoKey => "name a key of the history in MODELKEEP_SIGNING_KEY",
+            Unauthorized::Sign(_) => return Self::failed(error),
+            _ => "whoever has a key of the history can list another one",
+        };
+        Self::new(Exit::Authentication, error).hint(hint)
     }
 }
 

@@ -84,6 +84,7 @@ fn push(store: &Store, name: &RepoName) {
     let who = Who {
         time: "2026-11-01T00:00:00Z".to_owned(),
         author: "ada".to_owned(),
+        seal: None,
     };
     tag(&repository, None, &who, &["1.0".parse().unwrap()], &publish).unwrap();
 }

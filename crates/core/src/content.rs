@@ -54,6 +54,12 @@ pub enum Error {
         /// What needs it.
         by: String,
     },
+    /// Somebody else changed it first. What was to be done is to be judged anew.
+    #[error("somebody else has changed {what} in the meantime")]
+    Overtaken {
+        /// What was to be changed.
+        what: String,
+    },
     /// The operating system refused.
     #[error("cannot {doing}")]
     Io {
@@ -233,8 +239,12 @@ pub trait Journal: Sync {
     /// [`Error::Io`].
     fn entries(&self, from: u64) -> Result<Vec<Vec<u8>>>;
 
-    /// Begins a change of names and history that no other process can interleave with. It ends when it is dropped,
-    /// or when the process dies.
+    /// The height up to which signatures need not be verified again, because they were before the entries came to
+    /// where they are now. What lies on the user's own disk is as the user's own processes left it.
+    fn verified(&self) -> u64;
+
+    /// Begins a change of names and history. It ends when it is dropped, or when the process dies. No other process
+    /// can interleave with it, or else [`Transaction::append`] says that one has.
     ///
     /// # Errors
     /// [`Error::NotFound`] when the repository does not exist; [`Error::Io`], also within a change.
@@ -278,7 +288,8 @@ pub trait Transaction: Names + Journal {
     /// Adds the entry at `height`, which must be the one after the last, durably.
     ///
     /// # Errors
-    /// [`Error::Io`], also when the height is taken or would leave a gap.
+    /// [`Error::Overtaken`] when somebody else has added an entry since the change began; [`Error::Io`], also when
+    /// the height would leave a gap.
     fn append(&mut self, height: u64, entry: &[u8]) -> Result<()>;
 
     /// Points `tag` at a manifest, durably.

@@ -3,7 +3,10 @@ use modelkeep_core::{
     content::{self, Journal},
 };
 
-use crate::{Alias, MalformedHistory, Operation, Outcome, Who, change::Change};
+use crate::{
+    Alias, MalformedHistory, Operation, Outcome, Unauthorized, Who,
+    change::{self, Change, in_turn},
+};
 
 /// Why an alias was not moved.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +31,9 @@ pub enum AliasError {
     /// The name does not point anywhere, or never pointed anywhere else.
     #[error("{0} has not pointed at another version before")]
     NoEarlier(Tag),
+    /// Who wants to may not add to the history.
+    #[error(transparent)]
+    Unauthorized(#[from] Unauthorized),
     /// The history is broken.
     #[error(transparent)]
     History(#[from] MalformedHistory),
@@ -35,6 +41,8 @@ pub enum AliasError {
     #[error(transparent)]
     Content(#[from] content::Error),
 }
+
+change::overtaken!(AliasError);
 
 /// Points `name` at `version`, with an entry in the history, and gives what came of it.
 ///
@@ -47,13 +55,10 @@ pub fn promote(
     version: &Tag,
     message: Option<String>,
 ) -> Result<Outcome, AliasError> {
-    point(
-        Change::begin::<AliasError>(journal, None)?,
-        who,
-        name,
-        version,
-        message,
-    )
+    in_turn(|| {
+        let change = Change::begin::<AliasError>(journal, None)?;
+        point(change, who, name, version, message.clone())
+    })
 }
 
 /// Points `name` at the version that it pointed at before, and gives that version.
@@ -66,18 +71,20 @@ pub fn rollback(
     name: &Tag,
     message: Option<String>,
 ) -> Result<Tag, AliasError> {
-    let change = Change::begin::<AliasError>(journal, None)?;
-    let earlier = || {
-        let now = &change.history.alias(name)?.alias.version;
-        let moves = change.history.moves().iter().rev();
-        let mut versions = moves
-            .filter(|moved| moved.name == *name)
-            .map(|moved| &moved.alias.version);
-        versions.find(|version| *version != now).cloned()
-    };
-    let version = earlier().ok_or_else(|| AliasError::NoEarlier(name.clone()))?;
-    point(change, who, name, &version, message)?;
-    Ok(version)
+    in_turn(|| {
+        let change = Change::begin::<AliasError>(journal, None)?;
+        let earlier = || {
+            let now = &change.history.alias(name)?.alias.version;
+            let moves = change.history.moves().iter().rev();
+            let mut versions = moves
+                .filter(|moved| moved.name == *name)
+                .map(|moved| &moved.alias.version);
+            versions.find(|version| *version != now).cloned()
+        };
+        let version = earlier().ok_or_else(|| AliasError::NoEarlier(name.clone()))?;
+        point(change, who, name, &version, message.clone())?;
+        Ok(version)
+    })
 }
 
 fn point(
@@ -112,6 +119,6 @@ fn point(
     if stands.is_some_and(|now| now.alias.version == alias.version && now.alias.manifest == alias.manifest) {
         return Ok(Outcome::Unchanged);
     }
-    change.perform(name, who.clone(), Operation::Alias(alias))?;
+    change.perform::<AliasError>(name, who, Operation::Alias(alias))?;
     Ok(Outcome::Published)
 }

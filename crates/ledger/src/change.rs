@@ -3,7 +3,54 @@ use modelkeep_core::{
     content::{self, Journal, Transaction},
 };
 
-use crate::{History, MalformedHistory, Name, Operation, Proposed, Recent, Standing, Verdict, Who, judge};
+use crate::{
+    History, Keys, MalformedHistory, Name, Operation, Proposed, Recent, Signatures, Standing, Unauthorized,
+    Verdict, Who, judge,
+};
+
+/// How often a change is judged anew because somebody else was faster: with each time one of the others is done.
+const ATTEMPTS: u32 = 100;
+
+/// An error that says whether somebody else was faster.
+pub(crate) trait Overtaken {
+    fn is_overtaken(&self) -> bool;
+}
+
+/// For the errors of changes, which all wrap what the end says.
+macro_rules! overtaken {
+    ($($error:ident),*) => {$(
+        impl $crate::change::Overtaken for $error {
+            fn is_overtaken(&self) -> bool {
+                matches!(self, Self::Content(modelkeep_core::content::Error::Overtaken { .. }))
+            }
+        }
+    )*};
+}
+pub(crate) use overtaken;
+
+/// Does `change`, again for as long as others are faster.
+pub(crate) fn in_turn<T, E: Overtaken>(mut change: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    for _ in 1..ATTEMPTS {
+        match change() {
+            Err(error) if error.is_overtaken() => {}
+            result => return result,
+        }
+    }
+    change()
+}
+
+/// Reads the history that `journal` keeps, and verifies what was not verified before it came there.
+pub(crate) fn history<E>(journal: &(impl Journal + ?Sized)) -> Result<History, E>
+where
+    E: From<MalformedHistory> + From<content::Error>,
+{
+    let entries = journal.entries(1)?;
+    let verified = usize::try_from(journal.verified()).unwrap_or(usize::MAX);
+    let (trusted, new) = entries.split_at(verified.min(entries.len()));
+    let mut history = History::read(trusted, Signatures::Trust)?;
+    history.extend(new, Signatures::Verify)?;
+    Ok(history)
+}
 
 /// An exclusive change of a repository, and the history that it goes on from.
 pub(crate) struct Change<'a> {
@@ -24,7 +71,7 @@ impl<'a> Change<'a> {
         let transaction = journal.begin()?;
         let history = match recent {
             Some(recent) => recent.take::<E>(&*transaction)?,
-            None => History::verify(&transaction.entries(1)?)?,
+            None => history::<E>(&*transaction)?,
         };
         let mut change = Self {
             transaction,
@@ -75,19 +122,32 @@ impl<'a> Change<'a> {
         judge(self.transaction.mutability(), tag, name, proposed)
     }
 
-    /// Adds an entry, and makes the tag what it says. Names of the protocol have no history.
-    pub(crate) fn perform(&mut self, tag: &Tag, who: Who, operation: Operation) -> content::Result<()> {
+    /// Adds an entry about `tag`, and makes the tag what it says. Names of the protocol have no history.
+    pub(crate) fn perform<E>(&mut self, tag: &Tag, who: &Who, operation: Operation) -> Result<(), E>
+    where
+        E: From<Unauthorized> + From<content::Error>,
+    {
         let manifest = match &operation {
             Operation::Delete(_) => None,
-            other => Some(other.manifest().clone()),
+            other => other.manifest().cloned(),
         };
         if !tag.is_reserved() {
-            let entry = self.history.push(tag, who.time, who.author, operation);
+            let entry = self.history.push(Some(tag), who, None, operation)?;
             self.transaction.append(self.history.height(), &entry)?;
         }
         match manifest {
-            Some(manifest) => self.transaction.set_tag(tag, &manifest),
-            None => self.transaction.remove_tag(tag),
+            Some(manifest) => self.transaction.set_tag(tag, &manifest)?,
+            None => self.transaction.remove_tag(tag)?,
         }
+        Ok(())
+    }
+
+    /// Adds an entry about the history itself, after which it has the keys `keys`, or those that it has.
+    pub(crate) fn note<E>(&mut self, who: &Who, keys: Option<&Keys>, operation: Operation) -> Result<(), E>
+    where
+        E: From<Unauthorized> + From<content::Error>,
+    {
+        let entry = self.history.push(None, who, keys, operation)?;
+        Ok(self.transaction.append(self.history.height(), &entry)?)
     }
 }

@@ -7,7 +7,10 @@ use modelkeep_core::{
     name::Target,
 };
 
-use crate::{Delete, MalformedHistory, NameAfter, Operation, Recent, Who, change::Change};
+use crate::{
+    Delete, MalformedHistory, NameAfter, Operation, Recent, Unauthorized, Who,
+    change::{self, Change, in_turn},
+};
 
 /// By what right something is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +33,9 @@ pub enum DeleteError {
     /// An index of the repository lists the manifest.
     #[error("the manifest is listed by the index {0}")]
     Index(Digest),
+    /// Who wants to may not add to the history.
+    #[error(transparent)]
+    Unauthorized(#[from] Unauthorized),
     /// The history is broken.
     #[error(transparent)]
     History(#[from] MalformedHistory),
@@ -37,6 +43,8 @@ pub enum DeleteError {
     #[error(transparent)]
     Content(#[from] content::Error),
 }
+
+change::overtaken!(DeleteError);
 
 /// Deletes a tag, or a manifest with all tags that point at it, and gives the tags that are gone.
 ///
@@ -47,6 +55,16 @@ pub enum DeleteError {
 /// [`DeleteError::Tag`] and [`DeleteError::Index`] when something must stay, [`DeleteError::NotFound`]; nothing has
 /// changed then. An index is not deleted from under, whatever the force.
 pub fn delete(
+    journal: &(impl Journal + ?Sized),
+    recent: Option<Recent<'_>>,
+    who: &Who,
+    what: &Target,
+    force: Force,
+) -> Result<Vec<Tag>, DeleteError> {
+    in_turn(|| delete_now(journal, recent, who, what, force))
+}
+
+fn delete_now(
     journal: &(impl Journal + ?Sized),
     recent: Option<Recent<'_>>,
     who: &Who,
@@ -78,7 +96,7 @@ pub fn delete(
     }
     let mut gone = Vec::new();
     for (tag, delete) in deletes {
-        change.perform(&tag, who.clone(), Operation::Delete(delete))?;
+        change.perform::<DeleteError>(&tag, who, Operation::Delete(delete))?;
         gone.push(tag);
     }
     if let Target::Digest(digest) = what {
@@ -94,6 +112,16 @@ pub fn delete(
 /// # Errors
 /// As [`delete`]; [`DeleteError::NotFound`] also when the tag names another manifest than `expected`.
 pub fn untag(
+    journal: &(impl Journal + ?Sized),
+    who: &Who,
+    tag: &Tag,
+    expected: Option<&Digest>,
+    force: Force,
+) -> Result<Descriptor, DeleteError> {
+    in_turn(|| untag_now(journal, who, tag, expected, force))
+}
+
+fn untag_now(
     journal: &(impl Journal + ?Sized),
     who: &Who,
     tag: &Tag,
@@ -116,7 +144,7 @@ pub fn untag(
         manifest: manifest.clone(),
         name,
     };
-    change.perform(tag, who.clone(), Operation::Delete(delete))?;
+    change.perform::<DeleteError>(tag, who, Operation::Delete(delete))?;
     if is_last {
         change.transaction.withdraw(&manifest.digest)?;
     }
@@ -144,6 +172,10 @@ fn name_after(change: &Change<'_>, tag: &Tag, force: Force) -> Result<NameAfter,
 /// # Errors
 /// [`DeleteError::History`], [`DeleteError::Content`].
 pub fn clear(journal: &(impl Journal + ?Sized), who: &Who) -> Result<Vec<Tag>, DeleteError> {
+    in_turn(|| clear_now(journal, who))
+}
+
+fn clear_now(journal: &(impl Journal + ?Sized), who: &Who) -> Result<Vec<Tag>, DeleteError> {
     let mut change = Change::begin::<DeleteError>(journal, None)?;
     let versions = change.history.newest_first().into_iter();
     let mut tags: BTreeSet<Tag> = versions.map(|publication| publication.version.clone()).collect();
@@ -158,7 +190,7 @@ pub fn clear(journal: &(impl Journal + ?Sized), who: &Who) -> Result<Vec<Tag>, D
         } else {
             NameAfter::Free
         };
-        change.perform(tag, who.clone(), Operation::Delete(Delete { manifest, name }))?;
+        change.perform::<DeleteError>(tag, who, Operation::Delete(Delete { manifest, name }))?;
     }
     let manifests = change.transaction.manifests()?.into_iter();
     let (mut indexes, rest): (Vec<_>, Vec<_>) =

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use modelkeep_core::{Descriptor, Digest, Tag, manifest};
 use serde::{Deserialize, Serialize};
 
-use crate::Proposed;
+use crate::{ListedKey, Proposed, keys::history_name};
 
 /// The identity of an entry: the digest of its bytes.
 pub type EntryId = Digest;
@@ -40,6 +40,8 @@ struct Predicate {
     parents: Vec<EntryId>,
     time: String,
     author: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    keys: Option<Vec<ListedKey>>,
     #[serde(flatten)]
     operation: Operation,
 }
@@ -58,20 +60,33 @@ pub enum Operation {
     Yank(Yank),
     /// Took the advice back.
     Restore(Restore),
+    /// Changed the keys of the history.
+    Keys(Note),
+    /// Said that the history is still what it is.
+    Checkpoint(Note),
 }
 
 impl Operation {
-    /// The manifest that the version had by it, or had until then.
+    /// The manifest that the version had by it, or had until then; none where it is about the history itself.
     #[must_use]
-    pub fn manifest(&self) -> &Descriptor {
+    pub fn manifest(&self) -> Option<&Descriptor> {
         match self {
-            Self::Publish(publish) => &publish.manifest,
-            Self::Delete(delete) => &delete.manifest,
-            Self::Alias(alias) => &alias.manifest,
-            Self::Yank(yank) => &yank.manifest,
-            Self::Restore(restore) => &restore.manifest,
+            Self::Publish(publish) => Some(&publish.manifest),
+            Self::Delete(delete) => Some(&delete.manifest),
+            Self::Alias(alias) => Some(&alias.manifest),
+            Self::Yank(yank) => Some(&yank.manifest),
+            Self::Restore(restore) => Some(&restore.manifest),
+            Self::Keys(_) | Self::Checkpoint(_) => None,
         }
     }
+}
+
+/// What is said of an entry that is about the history itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Note {
+    /// Why, as the author says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// A name that points at a version, and may be pointed at another.
@@ -135,6 +150,9 @@ pub struct Publish {
     /// Where it was copied from: a reference with a digest. What is made here has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+    /// The OpenSSF Model Signing bundle over the files of the model, a blob of the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Box<Descriptor>>,
     /// What the author says of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -155,6 +173,7 @@ impl Publish {
             root: None,
             base: None,
             from: None,
+            signature: None,
             message: None,
             metrics: BTreeMap::new(),
             params: BTreeMap::new(),
@@ -192,7 +211,7 @@ pub enum MalformedEntry {
     #[error("it is a statement of type {0:?}, not an entry of a history")]
     Type(String),
     /// The subject is not what the entry is about.
-    #[error("its subject is not the manifest that it names")]
+    #[error("its subject is not what it is about")]
     Subject,
 }
 
@@ -202,9 +221,12 @@ impl Entry {
         place: &Place<'_>,
         time: String,
         author: String,
+        keys: Option<Vec<ListedKey>>,
         operation: Operation,
     ) -> Self {
-        let digest = &operation.manifest().digest;
+        let manifest = operation.manifest().map(|manifest| &manifest.digest);
+        let digest = manifest.or(place.history);
+        let digest = digest.expect("the first entry is about a version");
         Self {
             statement: STATEMENT.to_owned(),
             subject: vec![Subject {
@@ -218,6 +240,7 @@ impl Entry {
                 parents: place.parent.cloned().into_iter().collect(),
                 time,
                 author,
+                keys,
                 operation,
             },
         }
@@ -235,9 +258,17 @@ impl Entry {
             }
         }
         let manifest = entry.predicate.operation.manifest();
-        let digest = (manifest.digest.algorithm().as_str(), manifest.digest.hex());
+        // What is about the history has that as its subject, under a name that no version has.
+        let is_named = manifest.is_some()
+            || entry
+                .subject
+                .first()
+                .is_some_and(|subject| subject.name == history_name());
+        let digest = manifest.map(|manifest| &manifest.digest).or(entry.history());
+        let digest = digest.ok_or(MalformedEntry::Subject)?;
+        let digest = (digest.algorithm().as_str(), digest.hex());
         match entry.subject.as_slice() {
-            [subject] if subject.digest.len() == 1 => {
+            [subject] if subject.digest.len() == 1 && is_named => {
                 let named = subject
                     .digest
                     .iter()
@@ -258,7 +289,7 @@ impl Entry {
         manifest::to_json(self)
     }
 
-    /// The version that the entry is about.
+    /// The version that the entry is about; a reserved name where it is about the history itself.
     #[must_use]
     pub fn version(&self) -> &Tag {
         &self.subject[0].name
@@ -294,6 +325,12 @@ impl Entry {
         &self.predicate.author
     }
 
+    /// The keys that the history has from it on; `None` where they stay what they are.
+    #[must_use]
+    pub fn keys(&self) -> Option<&[ListedKey]> {
+        self.predicate.keys.as_deref()
+    }
+
     /// What it did.
     #[must_use]
     pub fn operation(&self) -> &Operation {
@@ -323,6 +360,7 @@ mod tests {
                 digest: Digest::of(b"base"),
             }),
             from: Some(format!("oci:layout@{}", Digest::of(b"{}"))),
+            signature: Some(Box::new(Descriptor::of("application/json", b"[]"))),
             message: Some("first".to_owned()),
             metrics: BTreeMap::from([("f1".to_owned(), 0.91)]),
             params: BTreeMap::new(),
@@ -341,6 +379,7 @@ mod tests {
             &place,
             "2026-11-01T00:00:00Z".to_owned(),
             "a".to_owned(),
+            None,
             operation,
         )
     }

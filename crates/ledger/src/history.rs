@@ -1,10 +1,13 @@
 use std::collections::{HashMap, HashSet};
 
-use modelkeep_core::{Bump, Descriptor, Digest, SemVer, Tag};
+use modelkeep_core::{Bump, Descriptor, SemVer, Tag};
 
 use crate::{
-    Alias, Delete, MalformedEntry, NameAfter, Operation, Publish,
+    Alias, Delete, InvalidKeys, Keys, MalformedEntry, NameAfter, Operation, Publish, Unauthorized, Who,
+    Written,
     entry::{Entry, EntryId, Place},
+    keys::history_name,
+    signing::{Bundle, KeyId},
 };
 
 /// The history of a repository, its chain verified.
@@ -14,10 +17,21 @@ pub struct History {
     moves: Vec<Move>,
     yanked: HashMap<Tag, Yanked>,
     names: HashMap<Tag, Named>,
+    keys: Keys,
     height: u64,
     first: Option<EntryId>,
     head: Option<EntryId>,
+    time: Option<String>,
     newest: Option<Tag>,
+}
+
+/// What is checked of entries besides that each follows the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signatures {
+    /// Every signature is verified.
+    Verify,
+    /// Signatures were verified when the entries came here, and whoever could change them here could change anything.
+    Trust,
 }
 
 /// What the newest entry about a name says.
@@ -72,6 +86,8 @@ pub struct Publication {
     pub time: String,
     /// By whom.
     pub author: String,
+    /// The key that signed it; `None` where it is not signed.
+    pub signer: Option<KeyId>,
     /// What it is.
     pub publish: Publish,
 }
@@ -104,6 +120,38 @@ pub enum MalformedHistory {
         /// Its number.
         height: u64,
     },
+    /// An entry that somebody made who may not.
+    #[error("entry {height} of the history was made by somebody who may not add to it")]
+    Unauthorized {
+        /// Its number.
+        height: u64,
+        /// Why not.
+        #[source]
+        source: Unauthorized,
+    },
+    /// An entry that its key did not sign.
+    #[error("entry {height} of the history is not what key {key} signed")]
+    Forged {
+        /// Its number.
+        height: u64,
+        /// The key.
+        key: KeyId,
+    },
+    /// An entry that names keys which cannot be those of a history.
+    #[error("entry {height} of the history has a list of keys that is none")]
+    Keys {
+        /// Its number.
+        height: u64,
+        /// Why not.
+        #[source]
+        source: InvalidKeys,
+    },
+    /// An entry that changes keys without being one that does, or the other way round.
+    #[error("entry {height} of the history changes its keys, and is no entry that does")]
+    Smuggled {
+        /// Its number.
+        height: u64,
+    },
     /// An entry about a version that is not there.
     #[error("entry {height} of the history speaks of {version}, which is no version by then")]
     Unknown {
@@ -115,36 +163,85 @@ pub enum MalformedHistory {
 }
 
 impl History {
-    /// Reads entries, oldest first from height 1, and verifies that each follows the one before it.
+    /// Reads entries, oldest first from height 1, and verifies that each follows the one before it and that whoever
+    /// made it may.
     ///
     /// # Errors
     /// The first entry that does not.
     pub fn verify(entries: &[Vec<u8>]) -> Result<Self, MalformedHistory> {
+        Self::read(entries, Signatures::Verify)
+    }
+
+    /// As [`History::verify`], with or without the signatures.
+    ///
+    /// # Errors
+    /// The first entry that does not follow.
+    pub fn read(entries: &[Vec<u8>], signatures: Signatures) -> Result<Self, MalformedHistory> {
         let mut history = Self::default();
-        history.extend(entries)?;
+        history.extend(entries, signatures)?;
         Ok(history)
     }
 
-    /// Adds entries that were read, as [`History::verify`] does.
-    pub(crate) fn extend(&mut self, entries: &[Vec<u8>]) -> Result<(), MalformedHistory> {
-        entries.iter().try_for_each(|bytes| self.add(bytes))
+    /// Adds entries that were read, as [`History::read`] does. After an error the history is what it was before the
+    /// entry that is wrong.
+    ///
+    /// # Errors
+    /// The first entry that does not follow.
+    pub fn extend(&mut self, entries: &[Vec<u8>], signatures: Signatures) -> Result<(), MalformedHistory> {
+        let mut entries = entries.iter();
+        entries.try_for_each(|bytes| self.add(bytes, signatures))
     }
 
     /// The newest entry.
-    pub(crate) fn head(&self) -> Option<&EntryId> {
+    #[must_use]
+    pub fn head(&self) -> Option<&EntryId> {
         self.head.as_ref()
     }
 
-    fn add(&mut self, bytes: &[u8]) -> Result<(), MalformedHistory> {
+    /// The first entry: what the history is called, wherever it lies.
+    #[must_use]
+    pub fn identity(&self) -> Option<&EntryId> {
+        self.first.as_ref()
+    }
+
+    /// When the newest entry was made, RFC 3339, as its author says.
+    #[must_use]
+    pub fn time(&self) -> Option<&str> {
+        self.time.as_deref()
+    }
+
+    /// Who may add to it.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Whether `who` may add an entry.
+    ///
+    /// # Errors
+    /// See [`Unauthorized`].
+    pub fn admits(&self, who: &Who) -> Result<(), Unauthorized> {
+        match &who.seal {
+            None if self.keys.is_empty() => Ok(()),
+            None => Err(Unauthorized::NoKey),
+            Some(seal) => {
+                let founding = self.keys.is_empty().then(|| seal.founding());
+                self.keys.allow(seal.signer().public().id(), founding)
+            }
+        }
+    }
+
+    fn add(&mut self, bytes: &[u8], signatures: Signatures) -> Result<(), MalformedHistory> {
         let height = self.height() + 1;
-        let entry = Entry::parse(bytes).map_err(|source| MalformedHistory::Entry { height, source })?;
+        let written = Written::parse(bytes).map_err(|source| MalformedHistory::Entry { height, source })?;
+        let Written { id, entry, bundle } = written;
         let follows = entry.height() == height
             && entry.history() == self.first.as_ref()
             && entry.parents().iter().eq(self.head.as_ref());
         if !follows {
             return Err(MalformedHistory::Chain { height });
         }
-        let id = Digest::of(bytes);
+        let (signer, keys) = self.authorize(height, &entry, bundle.as_ref(), signatures)?;
         let version = entry.version().clone();
         let named = match entry.operation() {
             Operation::Publish(publish) => {
@@ -155,11 +252,12 @@ impl History {
                     parent: self.publications.last().map(|last| last.version.clone()),
                     time: entry.time().to_owned(),
                     author: entry.author().to_owned(),
+                    signer,
                     publish: publish.clone(),
                 });
-                Named::Published(self.publications.len() - 1)
+                Some(Named::Published(self.publications.len() - 1))
             }
-            Operation::Delete(delete) => Named::Deleted(Box::new(delete.clone())),
+            Operation::Delete(delete) => Some(Named::Deleted(Box::new(delete.clone()))),
             Operation::Alias(alias) => {
                 self.moves.push(Move {
                     height,
@@ -168,47 +266,123 @@ impl History {
                     author: entry.author().to_owned(),
                     alias: alias.clone(),
                 });
-                Named::Alias(self.moves.len() - 1)
+                Some(Named::Alias(self.moves.len() - 1))
             }
             Operation::Yank(_) | Operation::Restore(_) => match self.names.get(&version) {
-                Some(named @ Named::Published(_)) => named.clone(),
+                Some(named @ Named::Published(_)) => Some(named.clone()),
                 _ => return Err(MalformedHistory::Unknown { height, version }),
             },
+            Operation::Keys(_) | Operation::Checkpoint(_) => None,
         };
-        // Whatever is said of a name that is given anew was said of what it was before.
-        self.yanked.remove(&version);
-        if let Operation::Yank(yank) = entry.operation() {
-            let yanked = Yanked {
-                reason: yank.reason.clone(),
-                time: entry.time().to_owned(),
-                author: entry.author().to_owned(),
-            };
-            self.yanked.insert(version.clone(), yanked);
+        self.newest = named.is_some().then(|| version.clone());
+        if let Some(named) = named {
+            // Whatever is said of a name that is given anew was said of what it was before.
+            self.yanked.remove(&version);
+            if let Operation::Yank(yank) = entry.operation() {
+                let yanked = Yanked {
+                    reason: yank.reason.clone(),
+                    time: entry.time().to_owned(),
+                    author: entry.author().to_owned(),
+                };
+                self.yanked.insert(version.clone(), yanked);
+            }
+            self.names.insert(version, named);
         }
-        self.names.insert(version.clone(), named);
-        self.newest = Some(version);
+        if let Some(keys) = keys {
+            self.keys = keys;
+        }
         self.height = height;
+        self.time = Some(entry.time().to_owned());
         self.first.get_or_insert_with(|| id.clone());
         self.head = Some(id);
         Ok(())
     }
 
-    /// Adds an entry at the end, and gives its bytes.
+    /// Who made the entry, and the keys that the history has after it, if they change.
+    fn authorize(
+        &self,
+        height: u64,
+        entry: &Entry,
+        bundle: Option<&Bundle>,
+        signatures: Signatures,
+    ) -> Result<(Option<KeyId>, Option<Keys>), MalformedHistory> {
+        let unauthorized = |source| MalformedHistory::Unauthorized { height, source };
+        let after = entry.keys().map(|listed| Keys::new(listed.to_vec()));
+        let after = after
+            .transpose()
+            .map_err(|source| MalformedHistory::Keys { height, source })?;
+        let changes = matches!(entry.operation(), Operation::Keys(_));
+        // The keys of a history are listed by whoever signs it first, and change by entries that say so.
+        if after.is_some() != (changes || (self.keys.is_empty() && bundle.is_some())) {
+            return Err(MalformedHistory::Smuggled { height });
+        }
+        let Some(bundle) = bundle else {
+            return match self.keys.is_empty() && after.is_none() {
+                true => Ok((None, None)),
+                false => Err(unauthorized(Unauthorized::NoKey)),
+            };
+        };
+        let known = match (self.keys.is_empty(), &after) {
+            (true, Some(founding)) => founding,
+            _ => &self.keys,
+        };
+        // A bundle without a hint fits no key; ours have one.
+        let listed = known
+            .listed()
+            .iter()
+            .find(|listed| bundle.hint() == Some(listed.key.hint()));
+        let Some(listed) = listed else {
+            let hint = bundle.hint().unwrap_or_default();
+            return Err(unauthorized(Unauthorized::UnknownHint(
+                hint.chars().take(64).collect(),
+            )));
+        };
+        let id = listed.key.id();
+        if signatures == Signatures::Verify && bundle.verify(&listed.key).is_err() {
+            let key = id.clone();
+            return Err(MalformedHistory::Forged { height, key });
+        }
+        self.keys.allow(id, after.as_ref()).map_err(unauthorized)?;
+        Ok((Some(id.clone()), after))
+    }
+
+    /// Adds an entry at the end, and gives its bytes. `keys` are those that the history gets by it.
+    ///
+    /// # Errors
+    /// Why `who` may not; nothing has changed then.
     pub(crate) fn push(
         &mut self,
-        version: &Tag,
-        time: String,
-        author: String,
+        version: Option<&Tag>,
+        who: &Who,
+        keys: Option<&Keys>,
         operation: Operation,
-    ) -> Vec<u8> {
+    ) -> Result<Vec<u8>, Unauthorized> {
+        let founding = match &who.seal {
+            Some(seal) if self.keys.is_empty() => Some(seal.founding()),
+            _ => None,
+        };
+        let keys = keys.or(founding);
+        match &who.seal {
+            Some(seal) => self.keys.allow(seal.signer().public().id(), keys)?,
+            None if self.keys.is_empty() => {}
+            None => return Err(Unauthorized::NoKey),
+        }
         let place = Place {
             height: self.height() + 1,
             history: self.first.as_ref(),
             parent: self.head.as_ref(),
         };
-        let bytes = Entry::new(version, &place, time, author, operation).to_bytes();
-        self.add(&bytes).expect("an entry made for this place follows");
-        bytes
+        let name = version.cloned().unwrap_or_else(history_name);
+        let listed = keys.map(|keys| keys.listed().to_vec());
+        let (time, author) = (who.time.clone(), who.author.clone());
+        let entry = Entry::new(&name, &place, time, author, listed, operation);
+        let bytes = match &who.seal {
+            Some(seal) => Bundle::sign(entry.to_bytes(), seal.signer())?.to_bytes(),
+            None => entry.to_bytes(),
+        };
+        self.add(&bytes, Signatures::Trust)
+            .expect("an entry made for this place follows");
+        Ok(bytes)
     }
 
     /// Number of entries.
@@ -223,7 +397,7 @@ impl History {
         self.publications.last().filter(|last| last.height == self.height)
     }
 
-    /// The name that the newest entry is about.
+    /// The name that the newest entry is about; `None` where it is about the history itself.
     #[must_use]
     pub fn newest(&self) -> Option<&Tag> {
         self.newest.as_ref()
@@ -354,6 +528,15 @@ mod tests {
     use modelkeep_core::media;
 
     use super::*;
+    use crate::Seal;
+
+    fn who(seal: Option<Seal>) -> Who {
+        Who {
+            time: "2026-11-01T00:00:00Z".to_owned(),
+            author: "a".to_owned(),
+            seal,
+        }
+    }
 
     fn history(versions: &[&str]) -> (History, Vec<Vec<u8>>) {
         let mut history = History::default();
@@ -362,13 +545,10 @@ mod tests {
             .map(|version| {
                 let manifest = Descriptor::of(media::OCI_MANIFEST, version.as_bytes());
                 let publish = Publish::of(manifest);
-                let time = "2026-11-01T00:00:00Z".to_owned();
-                history.push(
-                    &version.parse().unwrap(),
-                    time,
-                    "a".to_owned(),
-                    Operation::Publish(publish),
-                )
+                let version = version.parse().unwrap();
+                history
+                    .push(Some(&version), &who(None), None, Operation::Publish(publish))
+                    .unwrap()
             })
             .collect();
         (history, entries)
@@ -440,8 +620,8 @@ mod tests {
                 manifest: manifest.clone(),
                 name,
             };
-            let time = "2026-11-02T00:00:00Z".to_owned();
-            entries.push(history.push(&version, time, "a".to_owned(), Operation::Delete(delete)));
+            let entry = history.push(Some(&version), &who(None), None, Operation::Delete(delete));
+            entries.push(entry.unwrap());
             let read = History::verify(&entries).unwrap();
             assert_eq!((read.height(), read.publications().len()), (3, 2));
             assert!(read.version(&version).is_none() && read.last().is_none());

@@ -13,23 +13,29 @@ mod change;
 mod delete;
 mod entry;
 mod history;
+mod keys;
 mod publish;
 mod recent;
 mod recorded;
+mod rekey;
 mod rules;
 pub mod signing;
 mod tag;
+mod written;
 mod yank;
 
 pub use alias::{AliasError, promote, rollback};
 pub use delete::{DeleteError, Force, clear, delete, untag};
 pub use entry::{
-    Alias, Base, Delete, Entry, EntryId, MalformedEntry, NameAfter, Operation, Publish, Restore, Yank,
+    Alias, Base, Delete, Entry, EntryId, MalformedEntry, NameAfter, Note, Operation, Publish, Restore, Yank,
 };
-pub use history::{History, MalformedHistory, Move, Publication, Yanked, next, next_free};
+pub use history::{History, MalformedHistory, Move, Publication, Signatures, Yanked, next, next_free};
+pub use keys::{InvalidKeys, Keys, ListedKey, Role, Seal, Unauthorized};
 pub use publish::{Draft, Outcome, PublishError, Standing, Who, entries, publish, read};
 pub use recent::{Histories, Recent};
 pub use recorded::Recorded;
+pub use rekey::{NoteError, checkpoint, rekey};
 pub use rules::{Name, Proposed, Verdict, judge};
 pub use tag::{Refused, TagError, tag};
+pub use written::Written;
 pub use yank::{YankError, restore, yank};

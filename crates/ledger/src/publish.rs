@@ -4,7 +4,9 @@ use modelkeep_core::{
 };
 
 use crate::{
-    Entry, EntryId, History, MalformedHistory, Operation, Proposed, Publish, Verdict, change::Change,
+    Entry, EntryId, History, MalformedHistory, Operation, Proposed, Publish, Seal, Unauthorized, Verdict,
+    Written,
+    change::{self, Change, in_turn},
 };
 
 /// Who changes a repository, and when.
@@ -14,6 +16,8 @@ pub struct Who {
     pub time: String,
     /// By whom.
     pub author: String,
+    /// The key that signs the entries; without one they are not signed.
+    pub seal: Option<Seal>,
 }
 
 /// A version that somebody wants to publish. Its manifest and all that it needs are stored.
@@ -21,10 +25,8 @@ pub struct Who {
 pub struct Draft {
     /// The version.
     pub version: Tag,
-    /// When, RFC 3339.
-    pub time: String,
-    /// By whom.
-    pub author: String,
+    /// Who publishes it, and when.
+    pub who: Who,
     /// The manifests of an index, which become manifests of the repository before it.
     pub children: Vec<Descriptor>,
     /// What it is.
@@ -112,6 +114,9 @@ pub enum PublishError {
         /// A version that is free.
         next_free: Option<Tag>,
     },
+    /// Who wants to may not add to the history.
+    #[error(transparent)]
+    Unauthorized(#[from] Unauthorized),
     /// The history is broken.
     #[error(transparent)]
     History(#[from] MalformedHistory),
@@ -120,12 +125,14 @@ pub enum PublishError {
     Content(#[from] content::Error),
 }
 
-/// Reads and verifies the history that `journal` keeps.
+change::overtaken!(PublishError);
+
+/// Reads the history that `journal` keeps, and verifies it but for signatures that were verified before.
 ///
 /// # Errors
 /// What the end says, or what is broken.
 pub fn read(journal: &(impl Journal + ?Sized)) -> Result<History, PublishError> {
-    Ok(History::verify(&journal.entries(1)?)?)
+    change::history(journal)
 }
 
 /// Reads and verifies the history that `journal` keeps, entry by entry, oldest first.
@@ -136,8 +143,8 @@ pub fn entries(journal: &(impl Journal + ?Sized)) -> Result<Vec<(EntryId, Entry)
     let bytes = journal.entries(1)?;
     History::verify(&bytes)?;
     let entries = bytes.iter().zip(1..).map(|(bytes, height)| {
-        let entry = Entry::parse(bytes).map_err(|source| MalformedHistory::Entry { height, source })?;
-        Ok((Digest::of(bytes), entry))
+        let written = Written::parse(bytes).map_err(|source| MalformedHistory::Entry { height, source })?;
+        Ok((written.id, written.entry))
     });
     entries.collect()
 }
@@ -151,11 +158,14 @@ pub fn entries(journal: &(impl Journal + ?Sized)) -> Result<Vec<(EntryId, Entry)
 /// [`PublishError::Taken`] when the version exists with other content and may not move, [`PublishError::Kept`] when
 /// it did. Nothing has changed then.
 pub fn publish(journal: &(impl Journal + ?Sized), draft: Draft) -> Result<(Outcome, Standing), PublishError> {
+    in_turn(|| publish_now(journal, draft.clone()))
+}
+
+fn publish_now(journal: &(impl Journal + ?Sized), draft: Draft) -> Result<(Outcome, Standing), PublishError> {
     let mut change = Change::begin::<PublishError>(journal, None)?;
     let Draft {
         version,
-        time,
-        author,
+        who,
         children,
         publish,
     } = draft;
@@ -189,6 +199,6 @@ pub fn publish(journal: &(impl Journal + ?Sized), draft: Draft) -> Result<(Outco
         change.transaction.admit(manifest)?;
     }
     let standing = Standing::from(&publish);
-    change.perform(&version, Who { time, author }, Operation::Publish(publish))?;
+    change.perform::<PublishError>(&version, &who, Operation::Publish(publish))?;
     Ok((Outcome::Published, standing))
 }

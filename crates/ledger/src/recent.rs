@@ -5,11 +5,11 @@ use std::{
 };
 
 use modelkeep_core::{
-    Descriptor, Digest, RepoName, Tag,
+    Descriptor, RepoName, Tag,
     content::{self, Journal},
 };
 
-use crate::{History, MalformedHistory, change::Change};
+use crate::{History, MalformedHistory, Signatures, Written, change, change::Change};
 
 /// Entries that are remembered, of all repositories together: below a kilobyte each.
 const MOST: u64 = 20_000;
@@ -81,12 +81,15 @@ impl Recent<'_> {
             && let Some(head) = history.head()
         {
             let entries = journal.entries(history.height())?;
-            if entries.first().is_some_and(|bytes| Digest::of(bytes) == *head) {
-                history.extend(&entries[1..])?;
+            if entries
+                .first()
+                .is_some_and(|bytes| Written::id_of(bytes) == *head)
+            {
+                history.extend(&entries[1..], Signatures::Verify)?;
                 return Ok(history);
             }
         }
-        Ok(History::verify(&journal.entries(1)?)?)
+        change::history(journal)
     }
 
     pub(crate) fn put(self, history: History) {

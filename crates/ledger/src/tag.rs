@@ -5,7 +5,10 @@ use modelkeep_core::{
     content::{self, Journal},
 };
 
-use crate::{MalformedHistory, Operation, Outcome, Proposed, Publish, Recent, Verdict, Who, change::Change};
+use crate::{
+    MalformedHistory, Operation, Outcome, Proposed, Publish, Recent, Unauthorized, Verdict, Who,
+    change::{self, Change, in_turn},
+};
 
 /// A tag that stays what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +33,9 @@ pub enum TagError {
     /// Some of the tags may not move.
     #[error("{}", list(.0))]
     Refused(Vec<Refused>),
+    /// Who wants to may not add to the history.
+    #[error(transparent)]
+    Unauthorized(#[from] Unauthorized),
     /// The history is broken.
     #[error(transparent)]
     History(#[from] MalformedHistory),
@@ -37,6 +43,8 @@ pub enum TagError {
     #[error(transparent)]
     Content(#[from] content::Error),
 }
+
+change::overtaken!(TagError);
 
 fn list(refused: &[Refused]) -> String {
     let texts: Vec<String> = refused.iter().map(Refused::to_string).collect();
@@ -54,6 +62,16 @@ fn list(refused: &[Refused]) -> String {
 /// [`TagError::Refused`] with every tag that the policy holds and that names another manifest, and the errors of
 /// [`Transaction::admit`](content::Transaction::admit). Nothing has changed then.
 pub fn tag(
+    journal: &(impl Journal + ?Sized),
+    recent: Option<Recent<'_>>,
+    who: &Who,
+    tags: &[Tag],
+    publish: &Publish,
+) -> Result<Vec<(Tag, Outcome)>, TagError> {
+    in_turn(|| tag_now(journal, recent, who, tags, publish))
+}
+
+fn tag_now(
     journal: &(impl Journal + ?Sized),
     recent: Option<Recent<'_>>,
     who: &Who,
@@ -96,7 +114,7 @@ pub fn tag(
     for (tag, outcome) in &outcomes {
         match outcome {
             Outcome::Published => {
-                change.perform(tag, who.clone(), Operation::Publish(publish.clone()))?;
+                change.perform::<TagError>(tag, who, Operation::Publish(publish.clone()))?;
             }
             // The history says so; the tag may have been lost.
             Outcome::Unchanged if change.transaction.resolve(tag)?.is_none() => {

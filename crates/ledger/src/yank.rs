@@ -3,7 +3,10 @@ use modelkeep_core::{
     content::{self, Journal},
 };
 
-use crate::{MalformedHistory, Operation, Outcome, Restore, Who, Yank, change::Change};
+use crate::{
+    MalformedHistory, Operation, Outcome, Restore, Unauthorized, Who, Yank,
+    change::{self, Change, in_turn},
+};
 
 /// Why nothing was said of a version.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +22,9 @@ pub enum YankError {
         /// The alias.
         alias: Tag,
     },
+    /// Who wants to may not add to the history.
+    #[error(transparent)]
+    Unauthorized(#[from] Unauthorized),
     /// The history is broken.
     #[error(transparent)]
     History(#[from] MalformedHistory),
@@ -27,11 +33,22 @@ pub enum YankError {
     Content(#[from] content::Error),
 }
 
+change::overtaken!(YankError);
+
 /// Advises against a version. It stays what it is, and nothing that has it breaks; it is not to be taken into use anew.
 ///
 /// # Errors
 /// [`YankError`]; nothing has changed then.
 pub fn yank(
+    journal: &(impl Journal + ?Sized),
+    who: &Who,
+    version: &Tag,
+    reason: &str,
+) -> Result<Outcome, YankError> {
+    in_turn(|| yank_now(journal, who, version, reason))
+}
+
+fn yank_now(
     journal: &(impl Journal + ?Sized),
     who: &Who,
     version: &Tag,
@@ -61,7 +78,7 @@ pub fn yank(
         manifest,
         reason: reason.to_owned(),
     };
-    change.perform(version, who.clone(), Operation::Yank(yank))?;
+    change.perform::<YankError>(version, who, Operation::Yank(yank))?;
     Ok(Outcome::Published)
 }
 
@@ -70,6 +87,10 @@ pub fn yank(
 /// # Errors
 /// [`YankError`]; nothing has changed then.
 pub fn restore(journal: &(impl Journal + ?Sized), who: &Who, version: &Tag) -> Result<Outcome, YankError> {
+    in_turn(|| restore_now(journal, who, version))
+}
+
+fn restore_now(journal: &(impl Journal + ?Sized), who: &Who, version: &Tag) -> Result<Outcome, YankError> {
     let mut change = Change::begin::<YankError>(journal, None)?;
     let publication = change.history.version(version);
     let manifest = publication
@@ -79,6 +100,6 @@ pub fn restore(journal: &(impl Journal + ?Sized), who: &Who, version: &Tag) -> R
     if change.history.yanked(version).is_none() {
         return Ok(Outcome::Unchanged);
     }
-    change.perform(version, who.clone(), Operation::Restore(Restore { manifest }))?;
+    change.perform::<YankError>(version, who, Operation::Restore(Restore { manifest }))?;
     Ok(Outcome::Published)
 }

@@ -21,6 +21,7 @@ fn who() -> Who {
     Who {
         time: "2026-11-23T10:00:00Z".to_owned(),
         author: "ada".to_owned(),
+        seal: None,
     }
 }
 

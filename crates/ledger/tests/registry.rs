@@ -18,6 +18,7 @@ fn who() -> Who {
     Who {
         time: "2026-11-01T00:00:00Z".to_owned(),
         author: "ada".to_owned(),
+        seal: None,
     }
 }
 
@@ -208,8 +209,7 @@ fn a_name_that_the_owner_freed_goes_back_to_its_manifest_only() {
     assert!(matches!(&error, TagError::Refused(refused) if refused[0].stays == one.digest));
     let draft = Draft {
         version: name("1.0"),
-        time: who().time,
-        author: who().author,
+        who: who(),
         children: Vec::new(),
         publish: plain(&two),
     };

@@ -165,7 +165,12 @@ impl Exchange<'_, '_> {
             Some(Who::Account(name)) => name.clone(),
             _ => format!("anonymous@{}", self.request.remote().ip().to_canonical()),
         };
-        ledger::Who { time: now(), author }
+        ledger::Who {
+            time: now(),
+            author,
+            // The server has no key: what it writes is what an account did.
+            seal: None,
+        }
     }
 
     fn enter(&mut self) -> Result<Response, Fault> {

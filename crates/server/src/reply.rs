@@ -161,6 +161,15 @@ impl Fault {
         Self::new(Status::CONFLICT, "DENIED", message)
     }
 
+    /// 409: the server has no key of the history.
+    pub(crate) fn signed() -> Self {
+        Self::new(
+            Status::CONFLICT,
+            "DENIED",
+            "the history of this repository is signed: change it with modelkeep, and one of its keys",
+        )
+    }
+
     pub(crate) fn no_upload() -> Self {
         Self::missing("BLOB_UPLOAD_UNKNOWN", "there is no such upload")
     }
@@ -202,6 +211,7 @@ impl From<TagError> for Fault {
     fn from(error: TagError) -> Self {
         match error {
             TagError::Refused(refused) => Self::immutable(refused),
+            TagError::Unauthorized(_) => Self::signed(),
             TagError::Content(error) => error.into(),
             TagError::History(error) => Self::internal(chain(&error)),
         }
@@ -235,6 +245,7 @@ impl From<DeleteError> for Fault {
         match error {
             DeleteError::NotFound(_) => Self::missing("MANIFEST_UNKNOWN", error.to_string()),
             DeleteError::Tag(_) | DeleteError::Index(_) => Self::stays(error.to_string()),
+            DeleteError::Unauthorized(_) => Self::signed(),
             DeleteError::Content(error) => error.into(),
             DeleteError::History(error) => Self::internal(chain(&error)),
         }

@@ -18,6 +18,7 @@ fn who() -> Who {
     Who {
         time: "2026-11-01T00:00:00Z".to_owned(),
         author: "ada".to_owned(),
+        seal: None,
     }
 }
 

@@ -170,6 +170,10 @@ impl Journal for Memory {
         Ok(self.kept().entries.iter().skip(skipped).cloned().collect())
     }
 
+    fn verified(&self) -> u64 {
+        u64::MAX
+    }
+
     fn begin<'a>(&'a self) -> Result<Box<dyn Transaction + 'a>> {
         Ok(Box::new(Change {
             memory: self,
@@ -295,6 +299,10 @@ impl Names for Change<'_> {
 impl Journal for Change<'_> {
     fn entries(&self, from: u64) -> Result<Vec<Vec<u8>>> {
         self.memory.entries(from)
+    }
+
+    fn verified(&self) -> u64 {
+        u64::MAX
     }
 
     fn begin<'a>(&'a self) -> Result<Box<dyn Transaction + 'a>> {

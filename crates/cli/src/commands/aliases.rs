@@ -146,6 +146,7 @@ pub(super) fn who() -> Result<Who, Failure> {
     Ok(Who {
         time: now(),
         author: Provenance::find(Path::new("."))?.author,
+        seal: None,
     })
 }
 
@@ -192,7 +193,8 @@ impl From<AliasError> for Failure {
             AliasError::Yanked { .. } => Self::new(Exit::Policy, error),
             AliasError::Reserved(_) => Self::new(Exit::Usage, error),
             AliasError::NoVersion(_) | AliasError::NoEarlier(_) => Self::new(Exit::Failed, error),
-            AliasError::History(error) => Self::new(Exit::Damage, error),
+            AliasError::Unauthorized(error) => error.into(),
+            AliasError::History(error) => error.into(),
             AliasError::Content(error) => error.into(),
         }
     }

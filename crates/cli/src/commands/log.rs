@@ -32,7 +32,11 @@ pub(super) fn run(arguments: &Log, settings: &Settings) -> Result<Answer, Failur
             human::first_line(&event.time, 30),
             human::first_line(&event.author, 30),
             what,
-            event.digest.short().to_owned(),
+            event
+                .digest
+                .as_ref()
+                .map_or("", |digest| digest.short())
+                .to_owned(),
             human::first_line(event.message.as_deref().unwrap_or_default(), 60),
         ]
     }));
@@ -46,6 +50,8 @@ fn event((id, entry): &(EntryId, Entry)) -> json::Event {
         Operation::Alias(alias) => ("alias", Some(alias.version.to_string()), alias.message.clone()),
         Operation::Yank(yank) => ("yank", None, Some(yank.reason.clone())),
         Operation::Restore(_) => ("restore", None, None),
+        Operation::Keys(note) => ("keys", None, note.message.clone()),
+        Operation::Checkpoint(note) => ("checkpoint", None, note.message.clone()),
     };
     json::Event {
         height: entry.height(),
@@ -54,7 +60,10 @@ fn event((id, entry): &(EntryId, Entry)) -> json::Event {
         author: entry.author().to_owned(),
         op,
         name: entry.version().to_string(),
-        digest: entry.operation().manifest().digest.clone(),
+        digest: entry
+            .operation()
+            .manifest()
+            .map(|manifest| manifest.digest.clone()),
         version,
         message,
     }

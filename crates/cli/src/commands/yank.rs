@@ -74,7 +74,8 @@ impl From<YankError> for Failure {
                 Self::new(Exit::Policy, error).hint(hint)
             }
             YankError::NoVersion(_) => Self::new(Exit::Failed, error),
-            YankError::History(error) => Self::new(Exit::Damage, error),
+            YankError::Unauthorized(error) => error.into(),
+            YankError::History(error) => error.into(),
             YankError::Content(error) => error.into(),
         }
     }

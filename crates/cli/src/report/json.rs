@@ -327,10 +327,11 @@ pub(crate) struct Event {
     pub(crate) id: Digest,
     pub(crate) time: String,
     pub(crate) author: String,
-    /// publish, delete, alias, yank or restore.
+    /// publish, delete, alias, yank, restore, keys or checkpoint.
     pub(crate) op: &'static str,
     pub(crate) name: String,
-    pub(crate) digest: Digest,
+    /// Of the manifest that it is about; none where it is about the history itself.
+    pub(crate) digest: Option<Digest>,
     /// Where an alias was pointed.
     pub(crate) version: Option<String>,
     /// What was said of it: a message, or the reason of a yank.

@@ -30,6 +30,7 @@ pub(crate) fn registry(settings: &Settings) -> std::result::Result<Box<dyn Repos
             who: Who {
                 time: now(),
                 author: Provenance::find(&settings.directory)?.author,
+                seal: None,
             },
         }),
         Registry::EcrPublic => Box::new(aws::Repositories::ecr_public(&options())?),

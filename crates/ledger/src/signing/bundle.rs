@@ -120,7 +120,7 @@ impl Bundle {
         Ok(Self {
             payload: statement,
             signature,
-            hint: Some(signer.public().hint()),
+            hint: Some(signer.public().hint().to_owned()),
         })
     }
 
@@ -160,7 +160,7 @@ impl Bundle {
     /// # Errors
     /// See [`NotSigned`].
     pub fn verify(&self, key: &PublicKey) -> Result<&[u8], NotSigned> {
-        let expected = key.hint();
+        let expected = key.hint().to_owned();
         if let Some(found) = self.hint.as_ref().filter(|hint| **hint != expected) {
             let found = found.chars().take(100).collect();
             return Err(NotSigned::OtherKey { expected, found });

@@ -145,6 +145,7 @@ impl fmt::Debug for PrivateKey {
 pub struct PublicKey {
     key: VerifyingKey,
     pem: String,
+    hint: String,
     id: KeyId,
 }
 
@@ -155,7 +156,8 @@ impl PublicKey {
             .to_public_key_pem(LineEnding::LF)
             .expect("a point of P-256 has an encoding");
         let id = KeyId(Digest::of(der.as_bytes()));
-        Self { key, pem, id }
+        let hint = Digest::of(pem.as_bytes()).hex().to_owned();
+        Self { key, pem, hint, id }
     }
 
     /// Reads a `PUBLIC KEY` (SubjectPublicKeyInfo, RFC 5480).
@@ -166,6 +168,23 @@ impl PublicKey {
         VerifyingKey::from_public_key_pem(pem.trim())
             .map(Self::of)
             .map_err(|_| KeyError::Malformed("public"))
+    }
+
+    /// Reads a SubjectPublicKeyInfo in DER (RFC 5480).
+    ///
+    /// # Errors
+    /// [`KeyError::Malformed`].
+    pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
+        VerifyingKey::from_public_key_der(der)
+            .map(Self::of)
+            .map_err(|_| KeyError::Malformed("public"))
+    }
+
+    /// The SubjectPublicKeyInfo in DER.
+    #[must_use]
+    pub fn to_der(&self) -> Vec<u8> {
+        let der = self.key.to_public_key_der();
+        der.expect("a point of P-256 has an encoding").into_vec()
     }
 
     /// The key in PEM, with 64 characters a line, line feeds, and one at the end.
@@ -182,8 +201,8 @@ impl PublicKey {
 
     /// What bundles call it: the SHA-256 of the PEM text in hexadecimal digits (OpenSSF Model Signing).
     #[must_use]
-    pub fn hint(&self) -> String {
-        Digest::of(self.pem.as_bytes()).hex().to_owned()
+    pub fn hint(&self) -> &str {
+        &self.hint
     }
 
     /// Whether `signature`, in ASN.1 DER, is this key's over `message`.

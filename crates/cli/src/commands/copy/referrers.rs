@@ -129,7 +129,11 @@ impl Holder for InVersion<'_> {
                     None => author()?,
                 };
                 self.author = Some(author.clone());
-                let who = Who { time: now(), author };
+                let who = Who {
+                    time: now(),
+                    author,
+                    seal: None,
+                };
                 repository.put(&manifest.media_type, bytes)?;
                 for manifest in children.iter().chain([manifest]) {
                     let plain =

@@ -8,7 +8,7 @@ use modelkeep_core::{
     content::{Need, Source, Target},
     name::Target as Named,
 };
-use modelkeep_ledger::{Draft, Outcome, Publish, PublishError, Standing, Verdict, judge, publish};
+use modelkeep_ledger::{Draft, Outcome, Publish, PublishError, Standing, Verdict, Who, judge, publish};
 use modelkeep_store::{Repository, Store};
 use modelkeep_transfer::{Copied, Tree};
 
@@ -157,8 +157,11 @@ impl<'a> Into<'a> {
                 repository.put(&manifest.media_type, bytes)?;
                 let draft = Draft {
                     version: self.version.clone(),
-                    time: now(),
-                    author: author()?,
+                    who: Who {
+                        time: now(),
+                        author: author()?,
+                        seal: None,
+                    },
                     children,
                     publish: Publish {
                         manifest: Descriptor::plain(
@@ -169,6 +172,7 @@ impl<'a> Into<'a> {
                         root: said.model.root,
                         base: said.model.base,
                         from: Some(from),
+                        signature: None,
                         message: said.message,
                         metrics: said.metrics,
                         params: said.params,

@@ -11,7 +11,7 @@ use modelkeep_core::{
     name::Target as Named,
 };
 use modelkeep_ledger::{
-    Draft, History, Outcome, Proposed, Publish, PublishError, Standing, Verdict, judge, publish,
+    Draft, History, Outcome, Proposed, Publish, PublishError, Standing, Verdict, Who, judge, publish,
 };
 use modelkeep_package::{
     cache::Cache,
@@ -302,8 +302,11 @@ impl<'a> Job<'a> {
         }
         let draft = Draft {
             version: self.version.clone(),
-            time: now(),
-            author: author.to_owned(),
+            who: Who {
+                time: now(),
+                author: author.to_owned(),
+                seal: None,
+            },
             children: match &image.index {
                 Some(_) => image
                     .manifests
@@ -317,6 +320,7 @@ impl<'a> Job<'a> {
                 root: Some(root),
                 base: self.base.as_ref().map(OnBase::said),
                 from: None,
+                signature: None,
                 message: self.message(),
                 metrics: figures.metrics.clone(),
                 params: figures.params.clone(),

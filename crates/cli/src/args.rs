@@ -385,9 +385,10 @@ pub(crate) enum Keys {
 
 #[derive(Args, Debug)]
 pub(crate) struct NewKey {
-    /// Where the private key goes; nothing is replaced
+    /// Where the private key goes; by default the key file of the user, which signs where no other key is chosen. Nothing
+    /// is replaced
     #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) file: PathBuf,
+    pub(crate) file: Option<PathBuf>,
     /// Leave the private key open to whoever can read the file
     #[arg(long)]
     pub(crate) no_passphrase: bool,

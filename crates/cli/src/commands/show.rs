@@ -68,6 +68,7 @@ fn report(held: &Held, contents: Option<&Contents>, found: Option<Record>) -> js
             id: p.id.clone(),
             time: p.time.clone(),
             author: p.author.clone(),
+            signed_by: p.signer.as_ref().map(ToString::to_string),
             message: p.publish.message.clone(),
             parent: p.parent.as_ref().map(ToString::to_string),
             from: p.publish.from.clone(),
@@ -94,6 +95,7 @@ fn text(held: &Held, report: &json::Show) -> String {
     }
     if let Some(entry) = &report.history {
         field("published", &format!("{} by {}", entry.time, entry.author));
+        field("signed by", entry.signed_by.as_deref().unwrap_or("nobody"));
         field(
             "parent",
             entry.parent.as_deref().unwrap_or("none: the first version"),

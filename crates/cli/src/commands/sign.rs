@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, io::Read as _, path::Path};
 
 use modelkeep_core::{Digest, ModelPath, content::Error};
 use modelkeep_disk::publish;
-use modelkeep_ledger::signing::{Bundle, ModelStatement, Signer as _};
+use modelkeep_ledger::signing::{Bundle, ModelStatement};
 use modelkeep_package::{
     pack::hash_file,
     scan::{self, ScanOptions},
@@ -25,11 +25,11 @@ use crate::{
 const NAMED: usize = 10;
 
 pub(super) fn sign(arguments: &Sign, settings: &Settings, quiet: bool) -> Result<Answer, Failure> {
-    let key = signing::private_key(arguments.key.as_deref())?;
+    let key = signing::signer(arguments.key.as_deref())?;
     let quiet = quiet || arguments.json.json;
     let (name, files) = files(&arguments.model, &arguments.signature, settings, quiet)?;
     let statement = ModelStatement::new(name, files).map_err(Failure::failed)?;
-    let bundle = Bundle::sign(statement.to_bytes(), &key).map_err(Failure::failed)?;
+    let bundle = Bundle::sign(statement.to_bytes(), &*key).map_err(Failure::failed)?;
     let place = arguments.signature.display().to_string();
     publish::replace(&arguments.signature, &bundle.to_bytes())
         .map_err(|error| Failure::failed(Error::io(format!("write {place}"))(error)))?;

@@ -1,6 +1,6 @@
 //! Into a version: every rule of `push` holds.
 
-use std::path::Path;
+use std::{cell::OnceCell, path::Path};
 
 use modelkeep_client::Registry;
 use modelkeep_core::{
@@ -8,7 +8,9 @@ use modelkeep_core::{
     content::{Need, Source, Target},
     name::Target as Named,
 };
-use modelkeep_ledger::{Draft, Outcome, Publish, PublishError, Standing, Verdict, Who, judge, publish};
+use modelkeep_ledger::{
+    Draft, History, Outcome, Publish, PublishError, Standing, Verdict, Who, judge, publish,
+};
 use modelkeep_store::{Repository, Store};
 use modelkeep_transfer::{Copied, Tree};
 
@@ -19,6 +21,7 @@ use crate::{
     place::Place,
     provenance::{Provenance, now},
     publishing::{self, check_version, next_free_of},
+    signing,
     wiring::{self, Endpoint, Mounting},
 };
 
@@ -29,6 +32,9 @@ pub(super) struct Into<'a> {
     pub(super) version: &'a Tag,
     /// `None` when the embedded store does not have the repository yet.
     pub(super) endpoint: Option<Endpoint>,
+    history: History,
+    /// Found out once: git is asked, and the user for a passphrase.
+    who: OnceCell<Who>,
     pub(super) standing: Option<Standing>,
 }
 
@@ -52,22 +58,49 @@ impl<'a> Into<'a> {
         };
         check_version(job.settings, version)?;
         let endpoint = wiring::for_push(job.settings, reference.host.as_ref(), &reference.name)?;
+        let history = match &endpoint {
+            Some(endpoint) => endpoint.history()?,
+            None => History::default(),
+        };
         let standing = match &endpoint {
             Some(Endpoint::Remote(registry)) => publishing::standing(registry, version)?,
-            Some(endpoint @ Endpoint::Store(_)) => {
-                let history = endpoint.history()?;
-                let publication = history.version(version);
-                publication.map(|publication| Standing::from(&publication.publish))
-            }
-            None => None,
+            _ => history
+                .version(version)
+                .map(|publication| Standing::from(&publication.publish)),
         };
         Ok(Self {
             job,
             reference,
             version,
             endpoint,
+            history,
+            who: OnceCell::new(),
             standing,
         })
+    }
+
+    /// Makes sure, before anything is sent, that whoever publishes may, and that the key which signs is open.
+    pub(super) fn admit(&self) -> Result<&Who, Failure> {
+        if let Some(who) = self.who.get() {
+            return Ok(who);
+        }
+        let here = Path::new(".");
+        let who = match self.job.dry_run {
+            true => signing::admitted(here, &self.history)?.0,
+            false => signing::who(here, &self.history)?,
+        };
+        Ok(self.who.get_or_init(|| who))
+    }
+
+    /// Whether the entry of what stands, or of what is published now, is signed.
+    pub(super) fn is_signed(&self, outcome: &str) -> bool {
+        match outcome {
+            "published" => self.who.get().is_some_and(|who| self.history.is_signed_by(who)),
+            _ => {
+                let standing = self.history.version(self.version);
+                standing.is_some_and(|standing| standing.signer.is_some())
+            }
+        }
     }
 
     /// What the end takes.
@@ -159,8 +192,7 @@ impl<'a> Into<'a> {
                     version: self.version.clone(),
                     who: Who {
                         time: now(),
-                        author: author()?,
-                        seal: None,
+                        ..self.admit()?.clone()
                     },
                     children,
                     publish: Publish {
@@ -226,6 +258,9 @@ impl Job<'_> {
             root,
             ..Done::default()
         };
+        if judged != "unchanged" {
+            into.admit()?;
+        }
         let progress = self.progress(tree.size());
         let same = into.standing.as_ref().filter(|_| judged == "unchanged");
         if let Some(standing) = same {
@@ -269,6 +304,7 @@ impl Job<'_> {
             _ => done.copied.reused += 1,
         }
         done.outcome = outcome;
+        done.signed = Some(into.is_signed(outcome));
         if digest == origin.root.digest {
             let (count, copied) = referrers::copy(origin, &tree, &made, &add)?;
             done.referrers = count;

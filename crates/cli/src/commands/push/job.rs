@@ -11,7 +11,7 @@ use modelkeep_core::{
     name::Target as Named,
 };
 use modelkeep_ledger::{
-    Draft, History, Outcome, Proposed, Publish, PublishError, Standing, Verdict, Who, judge, publish,
+    Draft, History, Outcome, Proposed, Publish, PublishError, Standing, Verdict, judge, publish,
 };
 use modelkeep_package::{
     cache::Cache,
@@ -34,6 +34,7 @@ use crate::{
     publishing::{check_version, standing},
     report::{human, json, progress::Progress},
     settings::{Origin, Settings},
+    signing::Signing,
     tensors::HashCache,
     wiring::{self, Endpoint},
 };
@@ -116,6 +117,7 @@ impl<'a> Job<'a> {
             endpoint,
             host,
             history,
+            signing: Signing::find()?,
             standing,
         })
     }
@@ -302,11 +304,7 @@ impl<'a> Job<'a> {
         }
         let draft = Draft {
             version: self.version.clone(),
-            who: Who {
-                time: now(),
-                author: author.to_owned(),
-                seal: None,
-            },
+            who: self.who(author)?,
             children: match &image.index {
                 Some(_) => image
                     .manifests
@@ -355,6 +353,10 @@ impl<'a> Job<'a> {
             bytes_read: packed.bytes_read,
             bytes_written: packed.bytes_written,
             layers: packed.layers.len() as u64,
+            signed: match decided.outcome {
+                "published" => self.is_signed(),
+                _ => self.standing_is_signed(),
+            },
             layers_reused: packed.reused.iter().filter(|&&reused| reused).count() as u64,
             base: self.base.as_ref().map(|base| base.said().into()),
         }

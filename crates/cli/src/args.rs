@@ -284,6 +284,9 @@ pub(crate) struct Pull {
     /// Only files whose path matches; may be given several times
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
+    /// Write the signature over the files of the version (OpenSSF Model Signing) here, outside of DIR, if it holds
+    #[arg(long, value_name = "FILE", conflicts_with = "include", value_hint = ValueHint::FilePath)]
+    pub(crate) with_signature: Option<PathBuf>,
     /// Write into a directory that holds other files; files in the way are replaced, others are let be
     #[arg(long)]
     pub(crate) force: bool,

@@ -18,6 +18,7 @@ mod provenance;
 mod publishing;
 mod report;
 mod settings;
+mod signature;
 mod signing;
 mod subject;
 mod tensors;

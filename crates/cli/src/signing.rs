@@ -12,7 +12,7 @@ use std::{path::Path, sync::Arc};
 
 use file::{KeyFile, is_there, public_key_in};
 pub(crate) use file::{default_file, new_passphrase, public_file, public_key, write};
-pub(crate) use first::{make_directory, offer};
+pub(crate) use first::{is_within, make_directory, offer};
 use modelkeep_ledger::{
     Founds, History, ListedKey, Role, Seal, Who,
     signing::{PublicKey, Signer},

@@ -28,7 +28,7 @@ pub struct Draft {
     pub version: Tag,
     /// Who publishes it, and when.
     pub who: Who,
-    /// The manifests of an index, which become manifests of the repository before it.
+    /// What becomes manifests of the repository before it: the manifests of an index, and what refers to the version.
     pub children: Vec<Descriptor>,
     /// What it is.
     pub publish: Publish,

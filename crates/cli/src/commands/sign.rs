@@ -18,6 +18,7 @@ use crate::{
     held::Held,
     report::{Answer, human, json, progress::Progress},
     settings::Settings,
+    signature::{is_ignored, signed_files},
     signing,
 };
 
@@ -108,20 +109,13 @@ fn files(
     if !directory.is_dir() {
         let held = Held::find(settings, model)?;
         let contents = held.model()?;
-        let files = contents
-            .files()
-            .iter()
-            .map(|file| (file.path.clone(), file.digest.clone()));
-        return Ok((held.reference.name.to_string(), files.collect()));
+        return Ok((held.reference.name.to_string(), signed_files(&contents)));
     }
     let mut scan = scan::scan(directory, &ScanOptions::default()).map_err(Failure::failed)?;
     // The signature may lie in the directory that it is about.
     let own = fs::canonicalize(signature).ok();
     scan.files.retain(|file| {
-        let belongs_to_git = ModelStatement::IGNORED
-            .iter()
-            .any(|name| file.path.components().next() == Some(name));
-        !belongs_to_git && (own.is_none() || fs::canonicalize(&file.location).ok() != own)
+        !is_ignored(&file.path) && (own.is_none() || fs::canonicalize(&file.location).ok() != own)
     });
     let total = scan.files.iter().map(|file| file.stamp.size).sum();
     let progress = Progress::begin(quiet, total, "hashed");

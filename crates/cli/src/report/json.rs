@@ -197,6 +197,8 @@ pub(crate) struct Pull {
     pub(crate) files: u64,
     pub(crate) bytes: u64,
     pub(crate) bytes_written: u64,
+    /// Where the signature is, if it was asked for.
+    pub(crate) signature: Option<String>,
     pub(crate) files_reused: u64,
     pub(crate) findings: Vec<Finding>,
 }

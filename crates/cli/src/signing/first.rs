@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, BufRead as _, IsTerminal as _, Write as _},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use modelkeep_core::content;
@@ -112,28 +112,37 @@ fn flaw(place: &Path, key: &Path, model: &Path) -> Option<&'static str> {
     if is_there(place) {
         return Some("it exists, and a key that is replaced is lost");
     }
-    let Ok(directory) = fs::canonicalize(directory) else {
+    if !directory.is_dir() {
         return Some("there is no such directory");
-    };
-    // The directory of the first key may not be there yet, and its parents may be links.
-    let within = |outer: &Path| real(outer).is_some_and(|outer| directory.starts_with(outer));
-    if key.parent().is_some_and(within) {
+    }
+    if key.parent().is_some_and(|keys| is_within(place, keys)) {
         return Some("the first key lies there: whoever gets one would get both");
     }
-    if within(model) {
+    if is_within(place, model) {
         return Some("it would be published with the model");
     }
     None
 }
 
+/// Whether `file` would lie in `directory`, wherever links lead. Neither need be there.
+pub(crate) fn is_within(file: &Path, directory: &Path) -> bool {
+    match (real(file), real(directory)) {
+        (Some(file), Some(directory)) => file.starts_with(directory),
+        // What cannot be known is taken for the worse.
+        _ => true,
+    }
+}
+
 /// A path without links, of which the end need not be there.
 fn real(path: &Path) -> Option<PathBuf> {
     let path = std::path::absolute(path).ok()?;
-    let there = path.ancestors().find_map(|ancestor| {
+    path.ancestors().find_map(|ancestor| {
         let rest = path.strip_prefix(ancestor).ok()?;
-        Some(fs::canonicalize(ancestor).ok()?.join(rest))
-    });
-    there.map(|path| path.components().collect())
+        // What is not there has no parent to go up to.
+        let goes_up = rest.components().any(|part| part == Component::ParentDir);
+        let there = fs::canonicalize(ancestor).ok().filter(|_| !goes_up)?;
+        Some(there.join(rest))
+    })
 }
 
 /// What is typed in answer; nothing may be typed, but somebody must be there.

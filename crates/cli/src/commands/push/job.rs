@@ -293,6 +293,7 @@ impl<'a> Job<'a> {
         packed.bytes_written += copied.bytes;
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
+        let statement = self.statement(&contents)?;
         let (recorded, layers) = self.recorded_layers(&packed, Some(repository))?;
         let said = Said {
             record: Some(recorded),
@@ -302,23 +303,29 @@ impl<'a> Job<'a> {
         for blob in image.configs.iter().chain(&image.manifests).chain(&image.index) {
             repository.put(&blob.descriptor.media_type, &blob.bytes)?;
         }
+        let mut children: Vec<Descriptor> = match &image.index {
+            Some(_) => image
+                .manifests
+                .iter()
+                .map(|blob| blob.descriptor.clone())
+                .collect(),
+            None => Vec::new(),
+        };
+        let signature = self.attach(statement.as_ref(), image.top(), &said, repository)?;
+        if let Some(signature) = &signature {
+            repository.put(&signature.manifest.media_type, &signature.manifest_bytes)?;
+            children.push(signature.manifest.clone());
+        }
         let draft = Draft {
             version: self.version.clone(),
             who: self.who(author)?,
-            children: match &image.index {
-                Some(_) => image
-                    .manifests
-                    .iter()
-                    .map(|blob| blob.descriptor.clone())
-                    .collect(),
-                None => Vec::new(),
-            },
+            children,
             publish: Publish {
                 manifest: image.top().clone(),
                 root: Some(root),
                 base: self.base.as_ref().map(OnBase::said),
                 from: None,
-                signature: None,
+                signature: signature.map(|signature| Box::new(signature.bundle)),
                 message: self.message(),
                 metrics: figures.metrics.clone(),
                 params: figures.params.clone(),

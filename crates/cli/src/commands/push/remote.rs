@@ -22,6 +22,7 @@ impl Job<'_> {
         packed.bytes_written += copied.bytes;
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
+        let statement = self.statement(&contents)?;
         let (recorded, layers) = self.recorded_layers(&packed, Some(registry))?;
         said.record = Some(recorded);
         let image = self.image(contents, &layers, &said)?;
@@ -31,6 +32,7 @@ impl Job<'_> {
         for blob in image.configs.iter().chain(others) {
             registry.put(&blob.descriptor.media_type, &blob.bytes)?;
         }
+        let signature = self.attach(statement.as_ref(), &top, &said, registry)?;
         let candidate = Standing {
             manifest: top,
             root: Some(root.clone()),
@@ -44,6 +46,9 @@ impl Job<'_> {
         };
         let tagged = tagged.first().expect("an image has a top");
         let (outcome, digest) = remote.publish(&candidate, &tagged.bytes)?;
+        if let Some(signature) = signature.filter(|_| outcome == "published") {
+            registry.put_referrer(&signature.manifest.media_type, &signature.manifest_bytes)?;
+        }
         Ok(Decided {
             outcome,
             digest,

@@ -4,12 +4,13 @@ use std::{cell::OnceCell, path::Path};
 
 use modelkeep_client::Registry;
 use modelkeep_core::{
-    ByteRange, Descriptor, Limits, Mutability, Reference, Tag,
+    ByteRange, Descriptor, Document, Limits, Mutability, Reference, Tag, annotation,
     content::{Need, Source, Target},
     name::Target as Named,
 };
 use modelkeep_ledger::{
     Draft, History, Outcome, Publish, PublishError, Standing, Verdict, Who, judge, publish,
+    signing::ModelStatement,
 };
 use modelkeep_store::{Repository, Store};
 use modelkeep_transfer::{Copied, Tree};
@@ -17,10 +18,12 @@ use modelkeep_transfer::{Copied, Tree};
 use super::{Done, Job, Said, failure, referrers, workers};
 use crate::{
     error::{Exit, Failure},
+    held::read_document,
     origin::Origin,
     place::Place,
     provenance::{Provenance, now},
-    publishing::{self, check_version, next_free_of},
+    publishing::{self, check_version, contents_of, next_free_of},
+    signature::{Attached, signed_files},
     signing,
     wiring::{self, Endpoint, Mounting},
 };
@@ -161,6 +164,27 @@ impl<'a> Into<'a> {
         }
     }
 
+    /// Signs the model that has arrived in `end`, if it is one and whoever copies signs.
+    fn attach<T: Source + Target>(
+        &self,
+        end: &T,
+        manifest: &Descriptor,
+    ) -> Result<Option<Attached>, Failure> {
+        let who = self.admit()?;
+        let seal = who.seal.as_ref().filter(|_| self.history.is_signed_by(who));
+        let (Some(seal), Some(contents)) = (seal, contents_of(end, manifest)) else {
+            return Ok(None);
+        };
+        let statement = ModelStatement::new(self.reference.name.as_str(), signed_files(&contents));
+        let statement = statement.map_err(Failure::failed)?;
+        let annotations = match read_document(end, manifest)? {
+            Document::Image(image) => image.annotations,
+            Document::Index(index) => index.annotations,
+        };
+        let created = annotations.get(annotation::CREATED).map(String::as_str);
+        Attached::make(&statement, manifest, created, seal.signer(), end).map(Some)
+    }
+
     /// Makes what has arrived the version.
     pub(super) fn publish(
         &self,
@@ -170,7 +194,7 @@ impl<'a> Into<'a> {
         let Arrived {
             manifest,
             bytes,
-            children,
+            mut children,
             said,
             from,
         } = arrived;
@@ -188,6 +212,11 @@ impl<'a> Into<'a> {
             }
             Made::Store(repository) => {
                 repository.put(&manifest.media_type, bytes)?;
+                let signature = self.attach(&**repository, manifest)?;
+                if let Some(signature) = &signature {
+                    repository.put(&signature.manifest.media_type, &signature.manifest_bytes)?;
+                    children.push(signature.manifest.clone());
+                }
                 let draft = Draft {
                     version: self.version.clone(),
                     who: Who {
@@ -204,7 +233,7 @@ impl<'a> Into<'a> {
                         root: said.model.root,
                         base: said.model.base,
                         from: Some(from),
-                        signature: None,
+                        signature: signature.map(|signature| Box::new(signature.bundle)),
                         message: said.message,
                         metrics: said.metrics,
                         params: said.params,

@@ -112,14 +112,14 @@ fn flaw(place: &Path, key: &Path, model: &Path) -> Option<&'static str> {
     if is_there(place) {
         return Some("it exists, and a key that is replaced is lost");
     }
-    if !directory.is_dir() {
-        return Some("there is no such directory");
-    }
     if key.parent().is_some_and(|keys| is_within(place, keys)) {
         return Some("the first key lies there: whoever gets one would get both");
     }
     if is_within(place, model) {
         return Some("it would be published with the model");
+    }
+    if !directory.is_dir() {
+        return Some("there is no such directory");
     }
     None
 }

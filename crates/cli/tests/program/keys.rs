@@ -343,7 +343,13 @@ fn the_recovery_key_changes_keys_and_only_it_changes_recovery_keys() {
         3,
         "the history does not list the key",
     );
-    refused_with(&home, BEN, &["keys", "add", "new.pem.pub"], 2, "is listed already");
+    refused_with(
+        &home,
+        BEN,
+        &["keys", "add", "new.pem.pub"],
+        2,
+        "is listed already",
+    );
 }
 
 #[test]

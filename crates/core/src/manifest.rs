@@ -18,6 +18,8 @@ pub mod annotation {
     pub const SOURCE: &str = "org.opencontainers.image.source";
     /// Title for people.
     pub const TITLE: &str = "org.opencontainers.image.title";
+    /// Text about the content for people.
+    pub const DESCRIPTION: &str = "org.opencontainers.image.description";
     /// Licenses, an SPDX expression.
     pub const LICENSES: &str = "org.opencontainers.image.licenses";
     /// Name of the image that this one lies on.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use modelkeep_core::{Contents, annotation};
 use modelkeep_inspect::Record;
+use modelkeep_package::modelpack;
 
 use crate::{
     args::Show,
@@ -130,10 +131,13 @@ fn text(held: &Held, report: &json::Show) -> String {
     for (name, value) in &report.params {
         field("param", &format!("{name} = {value}"));
     }
-    field(
-        "platform",
-        &format!("{}/{}", report.config.os, report.config.architecture),
-    );
+    match held.manifest.artifact_type.as_deref() {
+        Some(modelpack::ARTIFACT_TYPE) => field("artifact", "ModelPack"),
+        _ => field(
+            "platform",
+            &format!("{}/{}", report.config.os, report.config.architecture),
+        ),
+    }
     let bytes = report
         .layers
         .iter()

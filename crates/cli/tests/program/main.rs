@@ -10,6 +10,7 @@ mod declare;
 mod declare_aws;
 mod harness;
 mod main_job;
+mod modelpack;
 mod processes;
 mod records;
 mod reference;

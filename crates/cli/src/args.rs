@@ -186,14 +186,12 @@ pub(crate) struct Push {
     pub(crate) json: Json,
 }
 
-/// What a version is.
+/// What a version is: an OCI image, whose layers are archives, or a ModelPack artifact, whose layers are the files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Format {
-    /// An OCI image, whose layers are archives
     #[default]
     Image,
-    /// A ModelPack artifact, whose layers are the files
     #[value(name = "modelpack")]
     ModelPack,
 }

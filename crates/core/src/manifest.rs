@@ -34,6 +34,8 @@ pub mod annotation {
     pub const METRICS: &str = "dev.modelkeep.metrics";
     /// Parameters, a JSON object of texts.
     pub const PARAMS: &str = "dev.modelkeep.params";
+    /// The model that this one is, where it was taken from: `hf://ORG/NAME@REVISION`.
+    pub const ORIGIN: &str = "dev.modelkeep.origin";
     /// The content root of the model.
     pub const ROOT: &str = "dev.modelkeep.root";
     /// What the files of a version say that it is, in JSON (`docs/reference/record.md`). A label only.

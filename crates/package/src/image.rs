@@ -128,6 +128,8 @@ pub struct Provenance {
     pub revision: Option<String>,
     /// Where its source is.
     pub source: Option<String>,
+    /// The model that it is, where that was taken from elsewhere.
+    pub origin: Option<String>,
     /// Its title for people.
     pub title: Option<String>,
     /// Its licenses.
@@ -437,6 +439,7 @@ pub(crate) fn annotations(
         (annotation::CREATED, provenance.created.clone()),
         (annotation::REVISION, provenance.revision.clone()),
         (annotation::SOURCE, provenance.source.clone()),
+        (annotation::ORIGIN, provenance.origin.clone()),
         (annotation::TITLE, provenance.title.clone()),
         (annotation::LICENSES, provenance.licenses.clone()),
         (annotation::MESSAGE, provenance.message.clone()),

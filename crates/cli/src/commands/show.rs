@@ -63,6 +63,7 @@ fn report(held: &Held, contents: Option<&Contents>, found: Option<Record>) -> js
             created: annotation(annotation::CREATED),
             revision: annotation(annotation::REVISION),
             source: annotation(annotation::SOURCE),
+            model: annotation(annotation::ORIGIN),
         },
         history: publication.map(|p| json::Entry {
             height: p.height,
@@ -112,6 +113,7 @@ fn text(held: &Held, report: &json::Show) -> String {
     }
     let origin = &report.origin;
     for (name, value) in [
+        ("origin", &origin.model),
         ("created", &origin.created),
         ("revision", &origin.revision),
         ("source", &origin.source),

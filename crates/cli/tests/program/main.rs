@@ -19,3 +19,4 @@ mod scan;
 mod serve;
 mod settings;
 mod signing;
+mod sources;

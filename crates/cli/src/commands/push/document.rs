@@ -43,6 +43,7 @@ impl Job<'_> {
             created: provenance.created,
             revision: provenance.revision,
             source: provenance.source,
+            origin: provenance.origin,
             title: card.title,
             licenses: card.license,
             message: self.message(),

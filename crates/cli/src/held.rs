@@ -9,6 +9,7 @@ use modelkeep_core::{
 };
 use modelkeep_inspect::{Record, Survey};
 use modelkeep_ledger::{History, Publication, Yanked};
+use modelkeep_package::modelpack;
 
 use crate::{
     error::{Exit, Failure, Unknown},
@@ -329,8 +330,11 @@ pub(crate) fn read_manifest(source: &dyn Source, root: &Descriptor) -> Result<Ma
     }
 }
 
-/// Reads the config of an image, verified.
+/// Reads the config of an image, verified. That of an artifact is what its manifest says.
 pub(crate) fn read_config(source: &dyn Source, manifest: &Manifest) -> Result<ImageConfig, Error> {
+    if manifest.config.media_type == modelpack::CONFIG {
+        return modelpack::image_config(manifest).map_err(|error| malformed(&manifest.config, &error));
+    }
     let bytes = source.fetch(&manifest.config, Limits::default().config_bytes)?;
     serde_json::from_slice(&bytes).map_err(|error| malformed(&manifest.config, &error))
 }

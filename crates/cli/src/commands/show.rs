@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use modelkeep_core::{Contents, annotation};
 use modelkeep_inspect::Record;
+use modelkeep_package::modelpack;
 
 use crate::{
     args::Show,
@@ -62,6 +63,7 @@ fn report(held: &Held, contents: Option<&Contents>, found: Option<Record>) -> js
             created: annotation(annotation::CREATED),
             revision: annotation(annotation::REVISION),
             source: annotation(annotation::SOURCE),
+            model: annotation(annotation::ORIGIN),
         },
         history: publication.map(|p| json::Entry {
             height: p.height,
@@ -111,6 +113,7 @@ fn text(held: &Held, report: &json::Show) -> String {
     }
     let origin = &report.origin;
     for (name, value) in [
+        ("origin", &origin.model),
         ("created", &origin.created),
         ("revision", &origin.revision),
         ("source", &origin.source),
@@ -130,10 +133,13 @@ fn text(held: &Held, report: &json::Show) -> String {
     for (name, value) in &report.params {
         field("param", &format!("{name} = {value}"));
     }
-    field(
-        "platform",
-        &format!("{}/{}", report.config.os, report.config.architecture),
-    );
+    match held.manifest.artifact_type.as_deref() {
+        Some(modelpack::ARTIFACT_TYPE) => field("artifact", "ModelPack"),
+        _ => field(
+            "platform",
+            &format!("{}/{}", report.config.os, report.config.architecture),
+        ),
+    }
     let bytes = report
         .layers
         .iter()

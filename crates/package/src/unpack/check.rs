@@ -34,7 +34,7 @@ pub(super) fn check<'a>(
         }
         jobs.push(Job { file, layer });
     }
-    no_overlap(&jobs)?;
+    no_overlap(&jobs, layers, contents)?;
     jobs.retain(|job| include(&job.file.path));
     if jobs.is_empty() {
         return Err(UnpackError::NothingIncluded);
@@ -42,12 +42,33 @@ pub(super) fn check<'a>(
     Ok(jobs)
 }
 
-/// Two files in one place would let a small layer fill a disk.
-fn no_overlap(jobs: &[Job<'_>]) -> Result<(), UnpackError> {
-    let mut places: Vec<(&Digest, &FileEntry)> = jobs
+/// Two files in one place would let a small layer fill a disk. Files with the same bytes may each have a layer, which then
+/// comes as often in the manifest as in the list.
+fn no_overlap(jobs: &[Job<'_>], layers: &[Descriptor], contents: &Contents) -> Result<(), UnpackError> {
+    let mut listed: HashMap<&Digest, usize> = HashMap::new();
+    for layer in layers {
+        *listed.entry(&layer.digest).or_default() += 1;
+    }
+    // The number of each layer of the list among those with its digest.
+    let mut seen: HashMap<&Digest, usize> = HashMap::new();
+    let numbers: Vec<usize> = contents
+        .layers()
+        .iter()
+        .map(|digest| {
+            let seen = seen.entry(digest).or_default();
+            *seen += 1;
+            *seen - 1
+        })
+        .collect();
+    let mut places: Vec<((&Digest, usize), &FileEntry)> = jobs
         .iter()
         .filter(|job| job.file.size > 0)
-        .map(|job| (&job.layer.digest, job.file))
+        .map(|job| {
+            let digest = &job.layer.digest;
+            // What the manifest has not is one of those that it has.
+            let times = listed.get(digest).copied().unwrap_or(1);
+            ((digest, numbers[job.file.layer].min(times - 1)), job.file)
+        })
         .collect();
     places.sort_unstable_by_key(|(layer, file)| (*layer, file.offset));
     let overlap = places

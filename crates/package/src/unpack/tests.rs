@@ -10,6 +10,21 @@ use crate::testing::{Memory, Numbers, Version, pack, random_tree, tree};
 
 const EVERYTHING: &(dyn Fn(&ModelPath) -> bool + Sync) = &|_| true;
 
+/// As a version of ours: all its layers are archives that are not compressed, and its files are listed.
+fn unpack(
+    source: &dyn Source,
+    layers: &[Descriptor],
+    contents: &Contents,
+    include: &(dyn Fn(&ModelPath) -> bool + Sync),
+    destination: &Path,
+    options: &UnpackOptions,
+    on_bytes: &(dyn Fn(u64) + Sync),
+) -> Result<Unpacked, UnpackError> {
+    let described = crate::testing::described(layers);
+    let known = Some(contents);
+    super::unpack(source, &described, known, include, destination, options, on_bytes)
+}
+
 fn options(existing: Existing) -> UnpackOptions {
     UnpackOptions { existing, workers: 2 }
 }

@@ -11,6 +11,7 @@ mod condition;
 mod error;
 mod globs;
 mod held;
+mod holding;
 mod model;
 mod origin;
 mod place;
@@ -21,6 +22,7 @@ mod settings;
 mod signing;
 mod subject;
 mod tensors;
+mod whole;
 mod wiring;
 
 use std::{

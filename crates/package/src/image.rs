@@ -45,10 +45,32 @@ impl ImagePath {
         self.0.as_str()
     }
 
+    /// Where in an image `name` lies, which has no slash at either end.
+    pub(crate) fn place<'n>(&self, name: &'n str) -> Within<'n> {
+        let own = self.0.as_str();
+        let below = |above: &str, name: &'n str| name.strip_prefix(above)?.strip_prefix('/');
+        match below(own, name) {
+            Some(path) => Within::Inside(path),
+            None if self.directories().any(|directory| directory == name) => Within::Above,
+            None => Within::Outside,
+        }
+    }
+
     /// The name in the layers of what lies at `path` in the model.
     pub(crate) fn member(&self, path: &str) -> String {
         format!("{}/{path}", self.0)
     }
+}
+
+/// Where something in an image lies, seen from the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Within<'n> {
+    /// In the directory of the model, under this path.
+    Inside(&'n str),
+    /// It is that directory, or one above it.
+    Above,
+    /// Elsewhere.
+    Outside,
 }
 
 impl Default for ImagePath {

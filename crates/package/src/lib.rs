@@ -31,10 +31,12 @@
 
 #![forbid(unsafe_code)]
 
+mod archive;
 pub mod base;
 pub mod cache;
 pub mod card;
 pub mod docker_archive;
+pub mod foreign;
 pub mod image;
 pub mod layout;
 pub mod modelpack;

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use modelkeep_core::{Contents, Descriptor, Digest, Limits, Manifest, annotation, manifest::to_json, media};
 use serde::Serialize;
 
-pub use read::image_config;
+pub use read::{image_config, is_own};
 
 use crate::{
     image::{self, Blob, Image, ImageError, ImagePath, ImageSettings, Provenance},

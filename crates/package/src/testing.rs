@@ -9,11 +9,13 @@ use std::{
 };
 
 use modelkeep_core::{
-    ByteRange, Contents, Descriptor, Digest, Hashed, Limits,
+    ByteRange, Contents, Descriptor, Digest, Hashed, Limits, Manifest,
     content::{Error, Result, Sink, Source},
+    media,
 };
 
 use crate::{
+    foreign::{self, Described},
     image::{self, ImagePath},
     layout, pack,
     scan::{FileMode, ModelFile, ScanOptions, Stamp},
@@ -93,6 +95,26 @@ pub(crate) struct Version {
     pub(crate) contents: Contents,
     pub(crate) layers: Vec<Descriptor>,
     pub(crate) memory: Memory,
+}
+
+/// An image of these layers.
+pub(crate) fn described(layers: &[Descriptor]) -> Described {
+    let diff_ids: Vec<&Digest> = layers.iter().map(|layer| &layer.digest).collect();
+    let config = serde_json::json!({
+        "architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids},
+    });
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: None,
+        artifact_type: None,
+        config: Descriptor::of(media::OCI_CONFIG, b""),
+        layers: layers.to_vec(),
+        subject: None,
+        annotations: Default::default(),
+    };
+    let config = config.to_string();
+    let described = foreign::describe(&manifest, config.as_bytes(), &[], &ImagePath::default());
+    described.unwrap().unwrap()
 }
 
 /// Packs all of `directory` as a push does.

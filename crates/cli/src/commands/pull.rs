@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
-use modelkeep_core::{ModelPath, annotation};
-use modelkeep_inspect::{Record, danger::Finding};
-use modelkeep_package::unpack::{Existing, Obstacle, UnpackError, UnpackOptions, unpack};
+use modelkeep_core::ModelPath;
+use modelkeep_inspect::danger::Finding;
+use modelkeep_package::{
+    foreign::LayerError,
+    unpack::{Existing, Obstacle, UnpackError, UnpackOptions, unpack},
+};
 
 use super::workers;
 use crate::{
@@ -12,6 +15,7 @@ use crate::{
     error::{Exit, Failure},
     globs::Globs,
     held::Held,
+    holding::{self, Holding},
     report::{Answer, findings, human, json, progress::Progress},
     settings::Settings,
 };
@@ -19,17 +23,28 @@ use crate::{
 pub(super) fn run(arguments: &Pull, settings: &Settings, quiet: bool) -> Result<Answer, Failure> {
     let included = Included::parse(&arguments.include)?;
     let held = Held::find_for_use(settings, &arguments.version)?;
-    let contents = held.model()?;
+    let holding = Holding::of(&held, settings)?;
     let directory = match &arguments.output {
         Some(directory) => directory.clone(),
         None => default_directory(&held),
     };
     let include = |path: &ModelPath| included.matches(path);
-    let files = contents.files().iter().filter(|file| include(&file.path));
-    let total = files.fold(0u64, |sum, file| sum.saturating_add(file.size));
-    let findings = findings(&held, &include);
+    let total = match &holding.contents {
+        Some(contents) => {
+            let files = contents.files().iter().filter(|file| include(&file.path));
+            files.fold(0u64, |sum, file| sum.saturating_add(file.size))
+        }
+        None => holding.packed_bytes(),
+    };
+    let findings = findings(&held, &holding, &include);
     if !quiet {
         findings::warn(findings.iter());
+        if !holding.is_own {
+            human::line(&format!(
+                "note: {0} is {1}; `modelkeep scan {0}` looks for what in it could do harm",
+                held.reference, holding.described.kind
+            ));
+        }
     }
     let options = UnpackOptions {
         existing: if arguments.force {
@@ -40,12 +55,11 @@ pub(super) fn run(arguments: &Pull, settings: &Settings, quiet: bool) -> Result<
         workers: workers(),
     };
     let progress = Progress::begin(quiet || arguments.json.json, total, "written");
-    let layers = &held.manifest.layers;
     let add = |bytes| progress.add(bytes);
     let unpacked = unpack(
         held.repository.source(),
-        layers,
-        &contents,
+        &holding.described,
+        holding.contents.as_ref(),
         &include,
         &directory,
         &options,
@@ -78,9 +92,10 @@ pub(super) fn run(arguments: &Pull, settings: &Settings, quiet: bool) -> Result<
 }
 
 /// What the version was found to hold when it was published, of the files that are written.
-fn findings(held: &Held, include: &dyn Fn(&ModelPath) -> bool) -> Vec<Finding> {
-    let record = held.label(annotation::RECORD).and_then(Record::parse);
-    let mut findings = record.map_or_else(Vec::new, |record| record.findings);
+fn findings(held: &Held, holding: &Holding, include: &dyn Fn(&ModelPath) -> bool) -> Vec<Finding> {
+    let mut findings = held
+        .stated(holding)
+        .map_or_else(Vec::new, |record| record.findings);
     findings.retain(|finding| finding.file.parse().is_ok_and(|path| include(&path)));
     findings
 }
@@ -94,12 +109,17 @@ fn default_directory(held: &Held) -> PathBuf {
     }
 }
 
-fn failure(error: UnpackError, held: &Held) -> Failure {
+/// What a version that is not written is told as.
+pub(crate) fn failure(error: UnpackError, held: &Held) -> Failure {
     match &error {
         UnpackError::Damaged { .. }
         | UnpackError::Length { .. }
         | UnpackError::UnknownLayer { .. }
-        | UnpackError::Place(_) => {
+        | UnpackError::Place(_)
+        | UnpackError::Layer {
+            source: LayerError::Damaged { .. } | LayerError::DiffId { .. } | LayerError::Length { .. },
+            ..
+        } => {
             let hint = format!("`modelkeep verify {}` says what else is damaged", held.reference);
             Failure::new(Exit::Damage, error).hint(hint)
         }
@@ -112,6 +132,16 @@ fn failure(error: UnpackError, held: &Held) -> Failure {
         UnpackError::NothingIncluded => {
             let hint = format!("`modelkeep show {}` lists its files", held.reference);
             Failure::new(Exit::Usage, error).hint(hint)
+        }
+        UnpackError::NoModel => Failure::failed(error).hint(
+            "a model that lies elsewhere in an image than in /models is found by `path = \"/DIR\"` under [image] in \
+             modelkeep.toml",
+        ),
+        UnpackError::Collision(_) => {
+            Failure::failed(error).hint("`--include PATTERN` chooses one of them")
+        }
+        UnpackError::Layer { .. } | UnpackError::Layers { .. } | UnpackError::Files(_) => {
+            Failure::failed(error).hint(holding::export(held))
         }
         _ => Failure::failed(error),
     }

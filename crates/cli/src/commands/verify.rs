@@ -302,8 +302,7 @@ impl Findings {
         what: &str,
     ) {
         // The config of another artifact may be anything.
-        let config = &manifest.config.media_type;
-        if !media::is_image_config(config) && config != modelpack::CONFIG {
+        if !media::is_image_config(&manifest.config.media_type) && !modelpack::is_own(manifest) {
             return;
         }
         let has_root = publication.is_some_and(|publication| publication.publish.root.is_some());

@@ -79,7 +79,12 @@ fn measure(endpoint: &Endpoint, versions: &mut [json::Version], asked: &[&str]) 
             // It was deleted since.
             return Ok(None);
         };
-        let (_, config) = read_image(source, &manifest)?;
+        let config = match read_image(source, &manifest) {
+            Ok((_, config)) => config,
+            // What others push has the config that they like.
+            Err(Error::Malformed { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
         let labels = config.config.labels.unwrap_or_default();
         Ok::<_, Failure>(
             labels

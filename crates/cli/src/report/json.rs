@@ -51,7 +51,12 @@ pub(crate) struct Show {
     pub(crate) content_root: Option<Digest>,
     pub(crate) files: Vec<File>,
     pub(crate) layers: Vec<Descriptor>,
-    pub(crate) config: ImageConfig,
+    /// `None` for what is no image.
+    pub(crate) config: Option<ImageConfig>,
+    /// Who makes such versions; `None` for what holds no model.
+    pub(crate) kind: Option<&'static str>,
+    /// What the config of an artifact says of the model.
+    pub(crate) about: BTreeMap<&'static str, String>,
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) metrics: BTreeMap<String, f64>,
     pub(crate) params: BTreeMap<String, String>,
@@ -87,7 +92,8 @@ pub(crate) struct Side {
 pub(crate) struct File {
     pub(crate) path: String,
     pub(crate) size: u64,
-    pub(crate) digest: Digest,
+    /// `None` where only reading the file would tell.
+    pub(crate) digest: Option<Digest>,
     pub(crate) layer: Digest,
     pub(crate) offset: u64,
 }

@@ -128,7 +128,10 @@ fn fuzz(format: &str, seeds: &[Vec<u8>], words: &[&[u8]], read: &dyn Fn(&dyn Byt
         first + inputs
     );
     let took = begun_all.elapsed().as_secs();
-    println!("{format}: {inputs} inputs from {first} on, {took} s, {} KiB", taken >> 10);
+    println!(
+        "{format}: {inputs} inputs from {first} on, {took} s, {} KiB",
+        taken >> 10
+    );
 }
 
 /// One test, because memory is that of the whole process.

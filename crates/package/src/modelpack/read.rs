@@ -1,18 +1,30 @@
 use modelkeep_core::{
     ContainerConfig, Contents, Digest, FileEntry, ImageConfig, MalformedContents, Manifest, RootFs,
+    annotation,
 };
 
-use super::FILE_PATH;
+use super::{CONFIG, FILE_PATH};
 use crate::scan::OWN_DIRECTORY;
+
+/// Whether `manifest` is that of an artifact that [`build`](super::build) made, as far as it says.
+#[must_use]
+pub fn is_own(manifest: &Manifest) -> bool {
+    manifest.config.media_type == CONFIG && manifest.annotations.contains_key(annotation::ROOT)
+}
 
 /// What the manifest of an artifact that [`build`](super::build) made says, as the config of an image says it: its
 /// annotations and the list of its files are labels.
 ///
 /// # Errors
-/// [`MalformedContents`] when the layers make no list of files.
+/// [`MalformedContents`] when the layers make no list of files, or that of another model.
 pub fn image_config(manifest: &Manifest) -> Result<ImageConfig, MalformedContents> {
     let mut labels = manifest.annotations.clone();
     if let Some(contents) = contents(manifest)? {
+        let stated = labels.get(annotation::ROOT).and_then(|root| root.parse().ok());
+        let computed = contents.root();
+        if let Some(stated) = stated.filter(|stated| *stated != computed) {
+            return Err(MalformedContents::Root { stated, computed });
+        }
         labels.insert(Contents::LABEL.to_owned(), contents.to_json());
     }
     let digests = manifest.layers.iter().map(|layer| layer.digest.clone());

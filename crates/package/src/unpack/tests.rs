@@ -10,6 +10,21 @@ use crate::testing::{Memory, Numbers, Version, pack, random_tree, scan, tree};
 
 const EVERYTHING: &(dyn Fn(&ModelPath) -> bool + Sync) = &|_| true;
 
+/// As a version of ours: all its layers are archives that are not compressed, and its files are listed.
+fn unpack(
+    source: &dyn Source,
+    layers: &[Descriptor],
+    contents: &Contents,
+    include: &(dyn Fn(&ModelPath) -> bool + Sync),
+    destination: &Path,
+    options: &UnpackOptions,
+    on_bytes: &(dyn Fn(u64) + Sync),
+) -> Result<Unpacked, UnpackError> {
+    let described = crate::testing::described(layers);
+    let known = Some(contents);
+    super::unpack(source, &described, known, include, destination, options, on_bytes)
+}
+
 fn options(existing: Existing) -> UnpackOptions {
     UnpackOptions { existing, workers: 2 }
 }
@@ -512,8 +527,18 @@ fn files_with_the_same_bytes_may_each_have_a_layer() {
         .map(|plan| crate::modelpack::layer_descriptor(&files, plan, &digests[0]))
         .collect();
     let contents = crate::image::contents(&files, &digests, &plans, &digests).unwrap();
+    let image = crate::modelpack::build(
+        contents.clone(),
+        &layers,
+        &Default::default(),
+        &Default::default(),
+        &Default::default(),
+        &modelkeep_core::Limits::default(),
+    );
+    let manifest = serde_json::from_slice(&image.unwrap().manifests[0].bytes).unwrap();
+    let described = crate::foreign::listed(&manifest, &[], &contents).unwrap();
     let to = model.path().join("copy");
-    let options = options(Existing::Refuse);
-    unpack(&memory, &layers, &contents, EVERYTHING, &to, &options, &|_| {}).unwrap();
+    let (known, options) = (Some(&contents), options(Existing::Refuse));
+    super::unpack(&memory, &described, known, EVERYTHING, &to, &options, &|_| {}).unwrap();
     assert_eq!(tree(&to).len(), 3);
 }

@@ -234,7 +234,10 @@ fn an_image_that_is_no_model_becomes_a_version() {
         (&"published".into(), &Value::Null)
     );
     let shown = home.ok(&["show", "team/app:1.0"]).stdout;
-    assert!(shown.contains("is not stated, and its layers are compressed"), "{shown}");
+    assert!(
+        shown.contains("is not stated, and its layers are compressed"),
+        "{shown}"
+    );
     assert_eq!(
         home.json(&["versions", "team/app"])["versions"][0]["version"],
         "1.0"

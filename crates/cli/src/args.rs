@@ -166,6 +166,9 @@ pub(crate) struct Push {
     /// A parameter of the training, as NAME=VALUE; may be given several times
     #[arg(long = "param", value_name = "NAME=VALUE")]
     pub(crate) params: Vec<String>,
+    /// What the version is: an image, or a ModelPack artifact with a layer for each file [default: image]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
     /// Publish an index for amd64 and arm64 over the same layers
     #[arg(long, conflicts_with = "base")]
     pub(crate) index: bool,
@@ -181,6 +184,26 @@ pub(crate) struct Push {
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) json: Json,
+}
+
+/// What a version is: an OCI image, whose layers are archives, or a ModelPack artifact, whose layers are the files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Format {
+    #[default]
+    Image,
+    #[value(name = "modelpack")]
+    ModelPack,
+}
+
+impl Format {
+    /// Its name.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::ModelPack => "modelpack",
+        }
+    }
 }
 
 /// Which number `--next` raises.

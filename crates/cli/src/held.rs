@@ -9,7 +9,10 @@ use modelkeep_core::{
 };
 use modelkeep_inspect::{Record, Survey};
 use modelkeep_ledger::{History, Publication, Yanked};
-use modelkeep_package::foreign::{self, Kind};
+use modelkeep_package::{
+    foreign::{self, Kind},
+    modelpack,
+};
 
 use crate::{
     error::{Exit, Failure, Unknown},
@@ -37,6 +40,8 @@ pub(crate) struct Held {
     pub(crate) manifest: Manifest,
     /// Its config, if it is an image's.
     pub(crate) config: Option<ImageConfig>,
+    /// Labels of the image, or what an artifact of ours has in their stead.
+    labels: BTreeMap<String, String>,
     /// Its config, whatever it is.
     pub(crate) config_bytes: Vec<u8>,
 }
@@ -92,6 +97,16 @@ impl Held {
             Some(Kind::Image) => Some(parse_config(&manifest, &config_bytes)?),
             _ => None,
         };
+        let labels = match &config {
+            Some(config) => config.config.labels.clone(),
+            None if modelpack::is_own(&manifest) => {
+                let said = modelpack::image_config(&manifest);
+                said.map_err(|error| Failure::new(Exit::Damage, error))?
+                    .config
+                    .labels
+            }
+            None => None,
+        };
         Ok(Self {
             reference,
             repository,
@@ -101,6 +116,7 @@ impl Held {
             image,
             manifest,
             config,
+            labels: labels.unwrap_or_default(),
             config_bytes,
         })
     }
@@ -121,8 +137,7 @@ impl Held {
 
     /// Labels of the image.
     pub(crate) fn label(&self, name: &str) -> Option<&str> {
-        let labels = self.config.as_ref()?.config.labels.as_ref()?;
-        labels.get(name).map(String::as_str)
+        self.labels.get(name).map(String::as_str)
     }
 
     /// The contents list in its labels, whatever it is about.
@@ -364,8 +379,11 @@ fn find_image(source: &dyn Source, root: &Descriptor) -> Result<(Descriptor, Man
     }
 }
 
-/// Reads the config of an image, verified.
+/// Reads the config of an image, verified. For an artifact that Modelkeep made, its manifest says the same.
 pub(crate) fn read_config(source: &dyn Source, manifest: &Manifest) -> Result<ImageConfig, Error> {
+    if modelpack::is_own(manifest) {
+        return modelpack::image_config(manifest).map_err(|error| malformed(&manifest.config, &error));
+    }
     let bytes = source.fetch(&manifest.config, Limits::default().config_bytes)?;
     parse_config(manifest, &bytes)
 }

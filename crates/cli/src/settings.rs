@@ -24,7 +24,11 @@ pub(crate) use origin::{Origin, Setting};
 pub(crate) use registry::Registry;
 use store::store;
 
-use crate::{args::Global, error::SettingsError, globs::Globs};
+use crate::{
+    args::{Format, Global},
+    error::SettingsError,
+    globs::Globs,
+};
 
 /// The file that describes a repository.
 pub(crate) const FILE: &str = "modelkeep.toml";
@@ -39,6 +43,8 @@ pub(crate) struct Settings {
     /// Which tags may move: what the file says, and the aliases.
     pub(crate) mutability: Setting<Mutability>,
     pub(crate) aliases: Setting<Vec<Tag>>,
+    /// What versions are.
+    pub(crate) format: Setting<Format>,
     pub(crate) image_path: Setting<String>,
     /// The image that the model is laid on.
     pub(crate) base: Setting<Option<String>>,
@@ -174,6 +180,7 @@ impl Settings {
             registry: setting(registry, from_file, || Registry::Embedded),
             mutability: setting(mutability, from_file, || Mutability::Immutable),
             aliases: setting(aliases, from_file, Vec::new),
+            format: setting(file.image.format, from_file, Format::default),
             image_path: setting(image_path, from_file, || "/models".to_owned()),
             base: setting(file.image.base.map(Some), from_file, || None),
             labels: setting(file.image.labels, from_file, BTreeMap::new),

@@ -256,6 +256,7 @@ pub fn describe(
 #[must_use]
 pub fn listed(manifest: &Manifest, diff_ids: &[Digest], contents: &Contents) -> Option<Described> {
     let layers = manifest.layers.as_slice();
+    let is_artifact = kind(manifest) == Some(Kind::ModelPack);
     let part = |digest: &Digest| {
         let plain = layers.iter().find(|layer| layer.digest == *digest);
         let (layer, coding) = match plain {
@@ -266,10 +267,15 @@ pub fn listed(manifest: &Manifest, diff_ids: &[Digest], contents: &Contents) -> 
             }
             None => return None,
         };
+        // In an artifact each layer is a file.
+        let path = annotated(layer).filter(|_| is_artifact);
         Some(Part {
             layer: layer.clone(),
             diff_id: Some(digest.clone()),
-            holds: Holds::Archive(coding),
+            holds: match path.and_then(|path| path.parse().ok()) {
+                Some(path) => Holds::File(path),
+                None => Holds::Archive(coding),
+            },
         })
     };
     Some(Described {

@@ -29,7 +29,7 @@ use modelkeep_package::{
 
 use super::workers;
 use crate::{
-    args::{Global, Push},
+    args::{Format, Global, Push},
     error::{Exit, Failure},
     report::{Answer, human, json, progress::Progress},
     settings::Settings,
@@ -144,6 +144,7 @@ impl Figures {
 struct Job<'a> {
     arguments: &'a Push,
     settings: &'a Settings,
+    format: Format,
     image: ImageSettings,
     directory: PathBuf,
     name: RepoName,

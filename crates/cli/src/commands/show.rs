@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use modelkeep_core::{Contents, annotation};
 use modelkeep_inspect::Record;
-use modelkeep_package::foreign::Placed;
+use modelkeep_package::{
+    foreign::{Kind, Placed},
+    modelpack,
+};
 
 use crate::{
     args::Show,
@@ -100,6 +103,7 @@ fn report(held: &Held, known: Option<&Known>) -> json::Show {
             created: annotation(annotation::CREATED),
             revision: annotation(annotation::REVISION),
             source: annotation(annotation::SOURCE),
+            model: annotation(annotation::ORIGIN),
         },
         history: publication.map(|p| json::Entry {
             height: p.height,
@@ -149,6 +153,7 @@ fn text(held: &Held, report: &json::Show, known: &Result<Known, String>) -> Stri
     }
     let origin = &report.origin;
     for (name, value) in [
+        ("origin", &origin.model),
         ("created", &origin.created),
         ("revision", &origin.revision),
         ("source", &origin.source),
@@ -170,6 +175,9 @@ fn text(held: &Held, report: &json::Show, known: &Result<Known, String>) -> Stri
     }
     if let Some(config) = &report.config {
         field("platform", &format!("{}/{}", config.os, config.architecture));
+    }
+    if modelpack::is_own(&held.manifest) {
+        field("kind", &Kind::ModelPack.to_string());
     }
     if let Ok(known) = known.as_ref().map(|known| &known.holding)
         && !known.is_own

@@ -12,6 +12,7 @@ use modelkeep_core::{
     media,
 };
 use modelkeep_ledger::{History, Publication};
+use modelkeep_package::modelpack;
 use modelkeep_store::{Repository, Store};
 use modelkeep_transfer::in_parallel;
 
@@ -300,8 +301,8 @@ impl Findings {
         publication: Option<&Publication>,
         what: &str,
     ) {
-        // An artifact's config may be anything.
-        if !media::is_image_config(&manifest.config.media_type) {
+        // The config of another artifact may be anything.
+        if !media::is_image_config(&manifest.config.media_type) && !modelpack::is_own(manifest) {
             return;
         }
         let has_root = publication.is_some_and(|publication| publication.publish.root.is_some());

@@ -118,6 +118,7 @@ pub(crate) struct Origin {
     pub(crate) created: Option<String>,
     pub(crate) revision: Option<String>,
     pub(crate) source: Option<String>,
+    pub(crate) model: Option<String>,
 }
 
 /// The entry of a version in the history.

@@ -16,7 +16,7 @@ use modelkeep_ledger::{
 use modelkeep_package::{
     cache::Cache,
     image::{ImageSettings, Provenance as Said, RunSettings},
-    layout::layout,
+    layout::{layout, layout_raw},
     scan::{self, FileMode, ModelFile, ScanOptions, Warning},
 };
 use modelkeep_store::{Repository, Store};
@@ -26,7 +26,7 @@ use super::{
     base::{self, OnBase},
 };
 use crate::{
-    args::{Push, Step},
+    args::{Format, Push, Step},
     error::{Exit, Failure},
     globs::Globs,
     held::read_manifest,
@@ -81,9 +81,16 @@ impl<'a> Job<'a> {
             layers: limits.layers.saturating_sub(1).max(1),
             ..limits
         };
+        let format = arguments.format.unwrap_or(settings.format.value);
         let base = OnBase::find(arguments, settings)?;
         let room = base::room_above(base.as_ref(), limits)?;
-        let plans = layout(&scan.files, &image.path, &room).map_err(Failure::failed)?;
+        let plans = match format {
+            Format::ModelPack if base.is_some() => return Err(artifact_on_base(arguments)),
+            // A layer for each file, however many: no container mounts them over one another.
+            Format::ModelPack if !arguments.index => layout_raw(&scan.files, &limits),
+            _ => layout(&scan.files, &image.path, &room),
+        };
+        let plans = plans.map_err(Failure::failed)?;
         let history = match &endpoint {
             Some(endpoint) => endpoint.history()?,
             None => History::default(),
@@ -101,6 +108,7 @@ impl<'a> Job<'a> {
         Ok(Self {
             arguments,
             settings,
+            format,
             image,
             directory: directory.to_owned(),
             name,
@@ -372,6 +380,14 @@ fn until_nothing_is_lost<T>(mut attempt: impl FnMut() -> Result<T, Failure>) -> 
 fn is_lost(failure: &Failure) -> bool {
     let error: &(dyn std::error::Error + 'static) = &*failure.error;
     matches!(error.downcast_ref(), Some(content::Error::NotFound { .. }))
+}
+
+fn artifact_on_base(arguments: &Push) -> Failure {
+    let failure = Failure::usage("a ModelPack artifact holds files, and lies on no image");
+    match arguments.base {
+        Some(_) => failure.hint("leave --base out, or push the version with --format image"),
+        None => failure.hint("push the version with --format image, or take image.base out of the settings"),
+    }
 }
 
 fn version(reference: &Reference) -> Result<&Tag, Failure> {

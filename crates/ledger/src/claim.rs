@@ -10,7 +10,7 @@
 //! **Assumption:** a write that has been answered is listed within the settle time. Where that is broken, two entries may
 //! win the same place. Both then lie there under their own names, and every reader sees the conflict.
 //!
-//! Here is only the decision; whoever drives it writes, waits and lists. `docs/decisions/0009-one-log.md` says why it
+//! Here is only the decision; whoever drives it writes, waits and lists. `docs/decisions/0010-claims.md` says why it
 //! is done so.
 
 use std::{collections::BTreeSet, fmt, str::FromStr};

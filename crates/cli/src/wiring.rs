@@ -2,16 +2,19 @@
 
 pub(crate) mod declared;
 
-use std::env;
+use std::{env, ops::Deref, sync::Arc, thread};
 
-use modelkeep_client::{Access, Keychain, Registry as Remote};
+use modelkeep_client::{self as client, Access, Keychain};
 use modelkeep_core::{
     Descriptor, Digest, Host, Limits, Reference, RepoName, Tag,
-    content::{self, Names, Need, Sink, Source, Target},
+    content::{self, Journal, Names, Need, Sink, Source, Target},
     media,
     name::Target as Named,
 };
-use modelkeep_ledger::History;
+use modelkeep_ledger::{
+    History,
+    claims::{Claims, Pace},
+};
 use modelkeep_store::{Repository, Store};
 
 use crate::{
@@ -23,38 +26,66 @@ use crate::{
 pub(crate) enum Endpoint {
     /// In the embedded store, with its history.
     Store(Repository),
-    /// In a registry on the network, which keeps names and no history.
+    /// In a registry on the network.
     Remote(Box<Remote>),
 }
+
+/// A repository of a registry, and its history.
+pub(crate) struct Remote {
+    registry: client::Registry,
+    journal: Box<dyn Journal>,
+}
+
+impl Remote {
+    pub(crate) fn journal(&self) -> &dyn Journal {
+        &*self.journal
+    }
+}
+
+impl Deref for Remote {
+    type Target = client::Registry;
+
+    fn deref(&self) -> &client::Registry {
+        &self.registry
+    }
+}
+
+/// Entries of a history that are fetched at once.
+const CONNECTIONS: usize = 16;
 
 impl Endpoint {
     pub(crate) fn source(&self) -> &dyn Source {
         match self {
             Self::Store(repository) => repository,
-            Self::Remote(registry) => &**registry,
+            Self::Remote(remote) => &remote.registry,
         }
     }
 
     pub(crate) fn target(&self) -> &dyn Target {
         match self {
             Self::Store(repository) => repository,
-            Self::Remote(registry) => &**registry,
+            Self::Remote(remote) => &remote.registry,
         }
     }
 
     pub(crate) fn names(&self) -> &dyn Names {
         match self {
             Self::Store(repository) => repository,
-            Self::Remote(registry) => &**registry,
+            Self::Remote(remote) => &remote.registry,
         }
     }
 
-    /// The history, empty where none is kept.
-    pub(crate) fn history(&self) -> Result<History, Failure> {
+    /// The history as it is kept.
+    pub(crate) fn journal(&self) -> &dyn Journal {
         match self {
-            Self::Store(repository) => Ok(modelkeep_ledger::read(repository)?),
-            Self::Remote(_) => Ok(History::default()),
+            Self::Store(repository) => repository,
+            Self::Remote(remote) => remote.journal(),
         }
+    }
+
+    /// The history, empty where there is none.
+    pub(crate) fn history(&self) -> Result<History, Failure> {
+        Ok(modelkeep_ledger::read(self.journal())?)
     }
 
     /// The manifest with this digest.
@@ -154,6 +185,18 @@ pub(crate) fn repository(
     }
 }
 
+/// The repository, which must exist as for [`repository`], to change what its history says.
+pub(crate) fn to_change(
+    settings: &Settings,
+    host: Option<&Host>,
+    name: &RepoName,
+) -> Result<Endpoint, Failure> {
+    match host {
+        Some(host) => remote(settings, host, name, Access::Write),
+        None => repository(settings, None, name),
+    }
+}
+
 /// The repository that is to be written to; `None` when the embedded store does not have it yet.
 pub(crate) fn for_push(
     settings: &Settings,
@@ -171,9 +214,19 @@ pub(crate) fn for_push(
 
 fn remote(settings: &Settings, host: &Host, name: &RepoName, access: Access) -> Result<Endpoint, Failure> {
     let keychain = Keychain::from_environment(&variable);
-    let registry = Remote::new(host, name, access, keychain, settings.network.clone(), &variable)
+    let registry = client::Registry::new(host, name, access, keychain, settings.network.clone(), &variable)
         .map_err(Failure::failed)?;
-    Ok(Endpoint::Remote(Box::new(registry)))
+    let pace = Pace {
+        settle: settings.settle.value,
+        connections: CONNECTIONS,
+        wait: Arc::new(thread::sleep),
+    };
+    let mutability = settings.mutability.value.clone();
+    let journal = Claims::new(registry.clone(), &format!("{host}/{name}"), mutability, pace);
+    Ok(Endpoint::Remote(Box::new(Remote {
+        registry,
+        journal: Box::new(journal),
+    })))
 }
 
 /// A variable of the environment.
@@ -192,13 +245,17 @@ pub(crate) fn existing(settings: &Settings) -> Result<Option<Store>, Failure> {
 
 /// A repository of a registry, and another one of the same registry from which it takes blobs over.
 pub(crate) struct Mounting<'a> {
-    registry: &'a Remote,
+    registry: &'a client::Registry,
     from: &'a RepoName,
 }
 
 impl<'a> Mounting<'a> {
     /// `None` when `from` lies elsewhere, or is the same repository.
-    pub(crate) fn between(registry: &'a Remote, from: &'a Reference, to: &Reference) -> Option<Self> {
+    pub(crate) fn between(
+        registry: &'a client::Registry,
+        from: &'a Reference,
+        to: &Reference,
+    ) -> Option<Self> {
         let beside = from.host == to.host && from.name != to.name;
         let from = &from.name;
         beside.then_some(Self { registry, from })

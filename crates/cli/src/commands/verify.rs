@@ -21,6 +21,7 @@ use crate::{
     args::Verify,
     error::{Exit, Failure, registry},
     held::{self, read_document},
+    publishing::untold,
     report::{Answer, human, json, progress::Progress},
     settings::Settings,
     wiring::{self, Endpoint},
@@ -131,7 +132,7 @@ impl Findings {
         quiet: bool,
     ) -> Result<(json::Verify, Exit), Failure> {
         match endpoint {
-            Some(Endpoint::Remote(registry)) => self.read(&|blob| read_whole(&*registry, blob), quiet),
+            Some(Endpoint::Remote(registry)) => self.read(&|blob| read_whole(&**registry, blob), quiet),
             _ => {
                 let store = open(settings)?;
                 self.read(&|blob| store.check(&blob.digest), quiet)
@@ -235,10 +236,27 @@ impl Findings {
         }
     }
 
-    /// All versions of a registry that keeps no history.
+    /// All versions of a registry: as its history has them, and the tags of which that says nothing.
     fn versions_of(&mut self, repository: &Endpoint, name: &RepoName) -> Result<(), Failure> {
         self.repositories += 1;
-        for tag in repository.versions()? {
+        let history = repository.history()?;
+        for publication in history.newest_first() {
+            let reference = Reference {
+                host: None,
+                name: name.clone(),
+                target: modelkeep_core::name::Target::Tag(publication.version.clone()),
+            };
+            self.versions += 1;
+            let what = reference.to_string();
+            self.image(
+                repository.source(),
+                publication.manifest(),
+                Some(publication),
+                &what,
+            );
+            self.tag(repository.names(), &reference, &history, publication);
+        }
+        for tag in untold(repository, &history)? {
             let what = format!("{name}:{tag}");
             match repository.names().resolve(&tag) {
                 Ok(Some(manifest)) => {

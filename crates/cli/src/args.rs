@@ -308,6 +308,9 @@ pub(crate) struct Pull {
     /// Only files whose path matches; may be given several times
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
+    /// Write the signature over the files of the version (OpenSSF Model Signing) here, outside of DIR, if it holds
+    #[arg(long, value_name = "FILE", conflicts_with = "include", value_hint = ValueHint::FilePath)]
+    pub(crate) with_signature: Option<PathBuf>,
     /// Write into a directory that holds other files; files in the way are replaced, others are let be
     #[arg(long)]
     pub(crate) force: bool,
@@ -409,9 +412,10 @@ pub(crate) enum Keys {
 
 #[derive(Args, Debug)]
 pub(crate) struct NewKey {
-    /// Where the private key goes; nothing is replaced
+    /// Where the private key goes; by default the key file of the user, which signs where no other key is chosen. Nothing
+    /// is replaced
     #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) file: PathBuf,
+    pub(crate) file: Option<PathBuf>,
     /// Leave the private key open to whoever can read the file
     #[arg(long)]
     pub(crate) no_passphrase: bool,

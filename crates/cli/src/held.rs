@@ -8,7 +8,7 @@ use modelkeep_core::{
     name::Target,
 };
 use modelkeep_inspect::{Record, Survey};
-use modelkeep_ledger::{History, Publication, Yanked};
+use modelkeep_ledger::{History, Publication, Yanked, signing::PublicKey};
 use modelkeep_package::{
     foreign::{self, Kind},
     modelpack,
@@ -32,6 +32,8 @@ pub(crate) struct Held {
     pub(crate) publication: Option<Publication>,
     /// Why the version should not be taken into use; `None` for what is named by digest.
     yanked: Option<Yanked>,
+    /// The signature over its files, where the history names one.
+    pub(crate) signature: Option<Signature>,
     /// The manifest or the index that is named.
     pub(crate) root: Descriptor,
     /// The image or artifact: the named one, or the image for `linux/amd64` in an index.
@@ -44,6 +46,33 @@ pub(crate) struct Held {
     labels: BTreeMap<String, String>,
     /// Its config, whatever it is.
     pub(crate) config_bytes: Vec<u8>,
+}
+
+/// A signature over the files of an image, as an entry of the history names it.
+pub(crate) struct Signature {
+    /// The bundle.
+    pub(crate) bundle: Descriptor,
+    /// The key that signed the entry, and must have signed the bundle.
+    pub(crate) key: PublicKey,
+}
+
+impl Signature {
+    /// The newest signature over the files of the image or index `root`.
+    fn find(history: &History, root: &Descriptor) -> Option<Self> {
+        let mut publications = history.publications().iter().rev();
+        publications.find_map(|it| {
+            let is_about = it.manifest().digest == root.digest;
+            is_about.then(|| Self::of(history, it)).flatten()
+        })
+    }
+
+    /// The signature that an entry names.
+    pub(crate) fn of(history: &History, publication: &Publication) -> Option<Self> {
+        Some(Self {
+            bundle: (**publication.publish.signature.as_ref()?).clone(),
+            key: history.known_key(publication.signer.as_ref()?)?.clone(),
+        })
+    }
 }
 
 /// What a version or a digest names, before any of it is read.
@@ -94,6 +123,7 @@ impl Held {
             .as_ref()
             .and_then(|it| history.yanked(&it.version))
             .cloned();
+        let signature = Signature::find(&history, &root);
         let (image, manifest) = find_image(repository.source(), &root)?;
         let limit = Limits::default().config_bytes;
         let config_bytes = repository.source().fetch(&manifest.config, limit)?;
@@ -112,6 +142,7 @@ impl Held {
             None => None,
         };
         Ok(Self {
+            signature,
             reference,
             repository,
             publication,

@@ -19,6 +19,7 @@ mod provenance;
 mod publishing;
 mod report;
 mod settings;
+mod signature;
 mod signing;
 mod subject;
 mod tensors;

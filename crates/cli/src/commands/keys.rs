@@ -1,13 +1,5 @@
 //! `modelkeep keys`
 
-use std::{
-    fs,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
-};
-
-use modelkeep_core::content::Error;
 use modelkeep_ledger::signing::{PrivateKey, Signer as _};
 
 use crate::{
@@ -18,9 +10,15 @@ use crate::{
 };
 
 pub(super) fn new(arguments: &NewKey) -> Result<Answer, Failure> {
-    let file = &arguments.file;
-    let public_file = PathBuf::from(format!("{}.pub", file.display()));
-    for path in [file, &public_file] {
+    let file = match &arguments.file {
+        Some(file) => file.clone(),
+        None => signing::default_file().ok_or_else(|| {
+            Failure::usage("there is no place for a key of the user: neither XDG_CONFIG_HOME nor HOME is set")
+                .hint("name a file: `modelkeep keys new FILE`")
+        })?,
+    };
+    let public_file = signing::public_file(&file);
+    for path in [&file, &public_file] {
         if path.symlink_metadata().is_ok() {
             return Err(Failure::usage(format!(
                 "{} exists, and a key that is replaced is lost",
@@ -36,8 +34,11 @@ pub(super) fn new(arguments: &NewKey) -> Result<Answer, Failure> {
     let pem = key
         .to_pem(passphrase.as_deref())
         .map_err(|error| Failure::new(Exit::Usage, error))?;
-    write(file, &pem, 0o600)?;
-    write(&public_file, key.public().to_pem(), 0o644)?;
+    if arguments.file.is_none() {
+        signing::make_directory(&file)?;
+    }
+    signing::write(&file, &pem, 0o600)?;
+    signing::write(&public_file, key.public().to_pem(), 0o644)?;
     let report = json::NewKey {
         private_key: file.display().to_string(),
         public_key: public_file.display().to_string(),
@@ -50,17 +51,4 @@ pub(super) fn new(arguments: &NewKey) -> Result<Answer, Failure> {
         "{}\n  private key  {}\n  public key   {}\n",
         report.key, report.private_key, report.public_key
     )))
-}
-
-fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
-    let written = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        });
-    written.map_err(|error| Failure::failed(Error::io(format!("write {}", path.display()))(error)))
 }

@@ -1,8 +1,9 @@
 //! `modelkeep pull`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use modelkeep_core::ModelPath;
+use modelkeep_core::{ModelPath, content::Error};
+use modelkeep_disk::publish;
 use modelkeep_inspect::danger::Finding;
 use modelkeep_package::{
     foreign::LayerError,
@@ -18,6 +19,8 @@ use crate::{
     holding::{self, Holding},
     report::{Answer, findings, human, json, progress::Progress},
     settings::Settings,
+    signature,
+    signing::is_within,
 };
 
 pub(super) fn run(arguments: &Pull, settings: &Settings, quiet: bool) -> Result<Answer, Failure> {
@@ -28,6 +31,10 @@ pub(super) fn run(arguments: &Pull, settings: &Settings, quiet: bool) -> Result<
         Some(directory) => directory.clone(),
         None => default_directory(&held),
     };
+    let signature = arguments.with_signature.as_deref();
+    let signature = signature
+        .map(|file| Ok::<_, Failure>((file, signature_of(&held, &holding, file, &directory)?)))
+        .transpose()?;
     let include = |path: &ModelPath| included.matches(path);
     let total = match &holding.contents {
         Some(contents) => {
@@ -66,6 +73,10 @@ pub(super) fn run(arguments: &Pull, settings: &Settings, quiet: bool) -> Result<
         &add,
     )
     .map_err(|error| failure(error, &held))?;
+    if let Some((file, bundle)) = &signature {
+        publish::replace(file, bundle)
+            .map_err(|error| Failure::failed(Error::io(format!("write {}", file.display()))(error)))?;
+    }
     let report = json::Pull {
         reference: held.reference.to_string(),
         version: held.version(),
@@ -74,6 +85,7 @@ pub(super) fn run(arguments: &Pull, settings: &Settings, quiet: bool) -> Result<
         files: unpacked.files as u64,
         bytes: unpacked.bytes,
         bytes_written: unpacked.bytes_written,
+        signature: signature.map(|(file, _)| file.display().to_string()),
         files_reused: unpacked.reused_files as u64,
         findings,
     };
@@ -89,6 +101,29 @@ pub(super) fn run(arguments: &Pull, settings: &Settings, quiet: bool) -> Result<
         return Ok(json::answer(&report));
     }
     Ok(Answer::done(format!("{}\n", report.directory)))
+}
+
+/// The bundle over the files of the version, which goes to `file`. The files are then written from the same list that
+/// it was compared with, and hashed on the way.
+fn signature_of(held: &Held, holding: &Holding, file: &Path, directory: &Path) -> Result<Vec<u8>, Failure> {
+    if is_within(file, directory) {
+        return Err(Failure::usage(format!(
+            "{} lies in {}, and would become part of the model",
+            file.display(),
+            directory.display()
+        )));
+    }
+    let (Some(signature), Some(contents)) = (&held.signature, &holding.contents) else {
+        return Err(
+            Failure::new(Exit::Failed, format!("{} is not signed", held.reference)).hint(format!(
+                "`modelkeep sign {} --key FILE` signs it with a key of yours",
+                held.reference
+            )),
+        );
+    };
+    let source = held.repository.source();
+    signature::verified(source, &signature.bundle, &signature.key, contents)
+        .map_err(|error| Failure::new(Exit::Damage, error))
 }
 
 /// What the version was found to hold when it was published, of the files that are written.

@@ -6,6 +6,7 @@ mod holders;
 mod job;
 mod layers;
 mod record;
+mod signed;
 mod unsafe_files;
 
 pub(crate) use job::cache_path;
@@ -32,6 +33,7 @@ use crate::{
     error::{Exit, Failure},
     report::{Answer, human, json, progress::Progress},
     settings::Settings,
+    signing::{self, Signing},
     tensors::HashCache,
     wiring::Endpoint,
 };
@@ -40,16 +42,20 @@ pub(super) fn run(arguments: &Push, global: &Global) -> Result<Answer, Failure> 
     let (directory, named) = positionals(arguments)?;
     let figures = Figures::parse(arguments)?;
     let settings = Settings::load(global, &directory)?;
-    let job = Job::prepare(arguments, &settings, &directory, named.as_deref())?;
+    let mut job = Job::prepare(arguments, &settings, &directory, named.as_deref())?;
     let quiet = global.quiet || arguments.json.json;
     if !global.quiet {
         job.warn();
     }
     job.refuse_dangerous(!global.quiet)?;
+    let is_held = job.is_held()?;
+    if !is_held {
+        job.admit(quiet)?;
+    }
     let progress = Progress::begin(quiet, job.bytes().saturating_add(job.base_bytes()), "packed");
     let decided = if arguments.dry_run {
         job.compare(&figures, &progress)
-    } else if job.is_held()? {
+    } else if is_held {
         match job.compare(&figures, &progress) {
             Ok(decided) if job.can_restore(&decided) => job.publish(&figures, &progress),
             decided => decided,
@@ -63,6 +69,9 @@ pub(super) fn run(arguments: &Push, global: &Global) -> Result<Answer, Failure> 
     })?;
     let report = job.report(&decided);
     progress.end(&summary(&report));
+    if !quiet && decided.outcome == "published" && !report.signed {
+        signing::note_unsigned(&report.reference);
+    }
     if arguments.json.json {
         return Ok(json::answer(&report));
     }
@@ -161,6 +170,7 @@ struct Job<'a> {
     endpoint: Option<Endpoint>,
     host: Option<Host>,
     history: History,
+    signing: Option<Signing>,
     /// What the version is now.
     standing: Option<Standing>,
 }

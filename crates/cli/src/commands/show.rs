@@ -110,6 +110,7 @@ fn report(held: &Held, known: Option<&Known>) -> json::Show {
             id: p.id.clone(),
             time: p.time.clone(),
             author: p.author.clone(),
+            signed_by: p.signer.as_ref().map(ToString::to_string),
             message: p.publish.message.clone(),
             parent: p.parent.as_ref().map(ToString::to_string),
             from: p.publish.from.clone(),
@@ -136,6 +137,7 @@ fn text(held: &Held, report: &json::Show, known: &Result<Known, String>) -> Stri
     }
     if let Some(entry) = &report.history {
         field("published", &format!("{} by {}", entry.time, entry.author));
+        field("signed by", entry.signed_by.as_deref().unwrap_or("nobody"));
         field(
             "parent",
             entry.parent.as_deref().unwrap_or("none: the first version"),

@@ -150,6 +150,7 @@ fn published(endpoint: &Endpoint, history: &History) -> Result<Vec<json::Version
                 new_bytes,
                 created: Some(publication.time),
                 author: Some(publication.author),
+                signed_by: publication.signer.map(|key| key.to_string()),
                 message: publication.publish.message,
                 parent: publication.parent.map(|parent| parent.to_string()),
                 content_root: publication.publish.root,
@@ -197,6 +198,7 @@ fn tagged(
                 new_bytes,
                 created: annotations.get(annotation::CREATED).cloned(),
                 author: None,
+                signed_by: None,
                 message: annotations.get(annotation::MESSAGE).cloned(),
                 parent: None,
                 content_root: annotations

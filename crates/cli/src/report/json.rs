@@ -30,6 +30,8 @@ pub(crate) struct Version {
     pub(crate) new_bytes: u64,
     pub(crate) created: Option<String>,
     pub(crate) author: Option<String>,
+    /// The key that signed its entry in the history.
+    pub(crate) signed_by: Option<String>,
     pub(crate) message: Option<String>,
     pub(crate) aliases: Vec<String>,
     /// Why the version should not be taken into use.
@@ -128,6 +130,8 @@ pub(crate) struct Entry {
     pub(crate) id: Digest,
     pub(crate) time: String,
     pub(crate) author: String,
+    /// The key that signed it.
+    pub(crate) signed_by: Option<String>,
     pub(crate) message: Option<String>,
     pub(crate) parent: Option<String>,
     /// Where it was copied from.
@@ -143,6 +147,8 @@ pub(crate) struct Push {
     pub(crate) outcome: &'static str,
     /// Who keeps a version from being overwritten.
     pub(crate) enforcement: &'static str,
+    /// Whether the entry of the version in the history is signed.
+    pub(crate) signed: bool,
     pub(crate) files: u64,
     pub(crate) bytes: u64,
     pub(crate) bytes_read: u64,
@@ -166,6 +172,8 @@ pub(crate) struct Copy {
     pub(crate) content_root: Option<Digest>,
     pub(crate) outcome: &'static str,
     pub(crate) enforcement: Option<&'static str>,
+    /// Whether the entry of the version in the history is signed; none where nothing became a version.
+    pub(crate) signed: Option<bool>,
     pub(crate) blobs: u64,
     pub(crate) blobs_reused: u64,
     pub(crate) bytes_written: u64,
@@ -196,6 +204,8 @@ pub(crate) struct Pull {
     pub(crate) files: u64,
     pub(crate) bytes: u64,
     pub(crate) bytes_written: u64,
+    /// Where the signature is, if it was asked for.
+    pub(crate) signature: Option<String>,
     pub(crate) files_reused: u64,
     pub(crate) findings: Vec<Finding>,
 }
@@ -325,6 +335,8 @@ pub(crate) struct Changed {
 #[derive(Serialize)]
 pub(crate) struct Log {
     pub(crate) repository: String,
+    /// Whether the history lists keys: from some entry on, all are signed then.
+    pub(crate) signed: bool,
     pub(crate) events: Vec<Event>,
 }
 
@@ -334,6 +346,8 @@ pub(crate) struct Event {
     pub(crate) id: Digest,
     pub(crate) time: String,
     pub(crate) author: String,
+    /// The key that signed it.
+    pub(crate) signed_by: Option<String>,
     /// publish, delete, alias, yank, restore, keys or checkpoint.
     pub(crate) op: &'static str,
     pub(crate) name: String,

@@ -1,6 +1,6 @@
 //! Into a version: every rule of `push` holds.
 
-use std::path::Path;
+use std::{cell::OnceCell, path::Path};
 
 use modelkeep_core::{
     ByteRange, Descriptor, Digest, Limits, Mutability, Reference, Tag,
@@ -20,6 +20,7 @@ use crate::{
     place::Place,
     provenance::{Provenance, now},
     publishing::{check_version, next_free_of, standing},
+    signing,
     wiring::{self, Endpoint, Mounting, Remote},
 };
 
@@ -31,6 +32,8 @@ pub(super) struct Into<'a> {
     /// `None` when the embedded store does not have the repository yet.
     pub(super) endpoint: Option<Endpoint>,
     history: History,
+    /// Found out once: git is asked, and the user for a passphrase.
+    who: OnceCell<Who>,
     pub(super) standing: Option<Standing>,
 }
 
@@ -68,8 +71,33 @@ impl<'a> Into<'a> {
             version,
             endpoint,
             history,
+            who: OnceCell::new(),
             standing,
         })
+    }
+
+    /// Makes sure, before anything is sent, that whoever publishes may, and that the key which signs is open.
+    pub(super) fn admit(&self) -> Result<&Who, Failure> {
+        if let Some(who) = self.who.get() {
+            return Ok(who);
+        }
+        let here = Path::new(".");
+        let who = match self.job.dry_run {
+            true => signing::admitted(here, &self.history)?.0,
+            false => signing::who(here, &self.history)?,
+        };
+        Ok(self.who.get_or_init(|| who))
+    }
+
+    /// Whether the entry of what stands, or of what is published now, is signed.
+    pub(super) fn is_signed(&self, outcome: &str) -> bool {
+        match outcome {
+            "published" => self.who.get().is_some_and(|who| self.history.is_signed_by(who)),
+            _ => {
+                let standing = self.history.version(self.version);
+                standing.is_some_and(|standing| standing.signer.is_some())
+            }
+        }
     }
 
     /// What the end takes.
@@ -148,8 +176,7 @@ impl<'a> Into<'a> {
             version: self.version.clone(),
             who: Who {
                 time: now(),
-                author: author()?,
-                seal: None,
+                ..self.admit()?.clone()
             },
             children,
             publish: Publish {
@@ -215,6 +242,9 @@ impl Job<'_> {
             root,
             ..Done::default()
         };
+        if judged != "unchanged" {
+            into.admit()?;
+        }
         let progress = self.progress(tree.size());
         let same = into.standing.as_ref().filter(|_| judged == "unchanged");
         if let Some(standing) = same {
@@ -258,6 +288,7 @@ impl Job<'_> {
             _ => done.copied.reused += 1,
         }
         done.outcome = outcome;
+        done.signed = Some(into.is_signed(outcome));
         if digest == origin.root.digest {
             let (count, copied) = referrers::copy(origin, &tree, &made, &add)?;
             done.referrers = count;

@@ -11,7 +11,7 @@ use modelkeep_core::{
     name::Target as Named,
 };
 use modelkeep_ledger::{
-    Draft, History, Outcome, Proposed, Publish, PublishError, Standing, Verdict, Who, judge, publish,
+    Draft, History, Outcome, Proposed, Publish, PublishError, Standing, Verdict, judge, publish,
 };
 use modelkeep_package::{
     cache::Cache,
@@ -34,6 +34,7 @@ use crate::{
     publishing::{check_version, next_free_of, standing, untold},
     report::{human, json, progress::Progress},
     settings::{Origin, Settings},
+    signing::Signing,
     tensors::HashCache,
     wiring::{self, Endpoint},
 };
@@ -122,6 +123,7 @@ impl<'a> Job<'a> {
             endpoint,
             host,
             history,
+            signing: Signing::find()?,
             standing,
         })
     }
@@ -312,6 +314,7 @@ impl<'a> Job<'a> {
         packed.bytes_written += copied.bytes;
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
+        let statement = self.statement(&contents)?;
         let (recorded, layers) = self.recorded_layers(&packed, Some(target))?;
         let said = Said {
             record: Some(recorded),
@@ -321,27 +324,36 @@ impl<'a> Job<'a> {
         for blob in image.configs.iter().chain(&image.manifests).chain(&image.index) {
             target.put(&blob.descriptor.media_type, &blob.bytes)?;
         }
+        let mut children: Vec<Descriptor> = match &image.index {
+            Some(_) => image
+                .manifests
+                .iter()
+                .map(|blob| blob.descriptor.clone())
+                .collect(),
+            None => Vec::new(),
+        };
+        let signature = self.attach(statement.as_ref(), image.top(), &said, target)?;
+        // Before the version, so that no collection takes the bundle that it names.
+        match (&signature, &self.endpoint) {
+            (None, _) => {}
+            (Some(signature), Some(Endpoint::Remote(registry))) => {
+                registry.put_referrer(&signature.manifest.media_type, &signature.manifest_bytes)?;
+            }
+            (Some(signature), _) => {
+                target.put(&signature.manifest.media_type, &signature.manifest_bytes)?;
+                children.push(signature.manifest.clone());
+            }
+        }
         let draft = Draft {
             version: self.version.clone(),
-            who: Who {
-                time: now(),
-                author: author.to_owned(),
-                seal: None,
-            },
-            children: match &image.index {
-                Some(_) => image
-                    .manifests
-                    .iter()
-                    .map(|blob| blob.descriptor.clone())
-                    .collect(),
-                None => Vec::new(),
-            },
+            who: self.who(author)?,
+            children,
             publish: Publish {
                 manifest: image.top().clone(),
                 root: Some(root),
                 base: self.base.as_ref().map(OnBase::said),
                 from: None,
-                signature: None,
+                signature: signature.map(|signature| Box::new(signature.bundle)),
                 message: self.message(),
                 metrics: figures.metrics.clone(),
                 params: figures.params.clone(),
@@ -376,6 +388,10 @@ impl<'a> Job<'a> {
             bytes_read: packed.bytes_read,
             bytes_written: packed.bytes_written,
             layers: packed.layers.len() as u64,
+            signed: match decided.outcome {
+                "published" => self.is_signed(),
+                _ => self.standing_is_signed(),
+            },
             layers_reused: packed.reused.iter().filter(|&&reused| reused).count() as u64,
             base: self.base.as_ref().map(|base| base.said().into()),
         }

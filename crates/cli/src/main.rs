@@ -14,6 +14,7 @@ mod held;
 mod model;
 mod origin;
 mod place;
+mod promise;
 mod provenance;
 mod publishing;
 mod report;

@@ -10,6 +10,7 @@ use modelkeep_ledger::{Base, PublishError, Standing, Verdict, judge, next_free};
 use crate::{
     error::{Exit, Failure, registry},
     held::{is_about, read_document, read_image},
+    promise::Keeper,
     settings::Settings,
     wiring::Endpoint,
 };
@@ -159,11 +160,9 @@ fn versions(registry: &Registry) -> Result<Vec<Tag>, content::Error> {
 
 /// A version to propose instead of one that is taken.
 pub(crate) fn next_free_of(endpoint: &Endpoint, version: &Tag) -> Result<Option<Tag>, Failure> {
-    Ok(match endpoint {
-        Endpoint::Remote(_) => {
-            let taken = endpoint.versions()?;
-            next_free(|tag| taken.contains(tag), version)
-        }
-        Endpoint::Store(_) => endpoint.history()?.next_free(version),
-    })
+    if endpoint.keeper()? != Keeper::Client {
+        return Ok(endpoint.history()?.next_free(version));
+    }
+    let taken = endpoint.versions()?;
+    Ok(next_free(|tag| taken.contains(tag), version))
 }

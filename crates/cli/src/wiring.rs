@@ -1,21 +1,25 @@
 //! Where things are kept: the only place that picks the end for a reference.
 
 pub(crate) mod declared;
+mod remote;
 
 use std::env;
 
-use modelkeep_client::{Access, Keychain, Registry as Remote};
+use modelkeep_client::{Access, Keychain, Registry as Client};
 use modelkeep_core::{
-    Descriptor, Digest, Host, Limits, Reference, RepoName, Tag,
-    content::{self, Names, Need, Sink, Source, Target},
+    Descriptor, Digest, Host, Limits, Mutability, Reference, RepoName, Tag,
+    content::{self, Journal, Names, Need, Sink, Source, Target},
     media,
     name::Target as Named,
 };
-use modelkeep_ledger::History;
+use modelkeep_ledger::{History, Who};
 use modelkeep_store::{Repository, Store};
+
+pub(crate) use remote::Remote;
 
 use crate::{
     error::{Exit, Failure, SettingsError, Unknown},
+    promise::Keeper,
     settings::{Registry, Settings},
 };
 
@@ -23,7 +27,7 @@ use crate::{
 pub(crate) enum Endpoint {
     /// In the embedded store, with its history.
     Store(Repository),
-    /// In a registry on the network, which keeps names and no history.
+    /// In a registry on the network.
     Remote(Box<Remote>),
 }
 
@@ -31,30 +35,65 @@ impl Endpoint {
     pub(crate) fn source(&self) -> &dyn Source {
         match self {
             Self::Store(repository) => repository,
-            Self::Remote(registry) => &**registry,
+            Self::Remote(remote) => &***remote,
         }
     }
 
     pub(crate) fn target(&self) -> &dyn Target {
         match self {
             Self::Store(repository) => repository,
-            Self::Remote(registry) => &**registry,
+            Self::Remote(remote) => &***remote,
         }
     }
 
     pub(crate) fn names(&self) -> &dyn Names {
         match self {
             Self::Store(repository) => repository,
-            Self::Remote(registry) => &**registry,
+            Self::Remote(remote) => &***remote,
         }
+    }
+
+    /// The history as it is kept; `None` where none is.
+    pub(crate) fn journal(&self) -> Result<Option<&dyn Journal>, Failure> {
+        Ok(match self {
+            Self::Store(repository) => Some(repository),
+            Self::Remote(remote) => remote.journal()?,
+        })
     }
 
     /// The history, empty where none is kept.
     pub(crate) fn history(&self) -> Result<History, Failure> {
-        match self {
-            Self::Store(repository) => Ok(modelkeep_ledger::read(repository)?),
-            Self::Remote(_) => Ok(History::default()),
+        match self.journal()? {
+            Some(journal) => Ok(modelkeep_ledger::read(journal)?),
+            None => Ok(History::default()),
         }
+    }
+
+    /// Who keeps its versions.
+    pub(crate) fn keeper(&self) -> Result<Keeper, Failure> {
+        Ok(match self {
+            Self::Store(_) => Keeper::Store,
+            Self::Remote(remote) => match remote.journal()? {
+                Some(_) => Keeper::Registry,
+                None => Keeper::Client,
+            },
+        })
+    }
+
+    /// Which tags may move, where the end knows that.
+    pub(crate) fn mutability(&self) -> Result<Option<Mutability>, Failure> {
+        Ok(match self {
+            Self::Store(repository) => Some(repository.mutability().clone()),
+            Self::Remote(remote) => remote.mutability()?,
+        })
+    }
+
+    /// Who adds to its history: by the name under which the end knows them, where nothing is signed.
+    pub(crate) fn known_as(&self, who: Who) -> Result<Who, Failure> {
+        Ok(match self {
+            Self::Store(_) => who,
+            Self::Remote(remote) => remote.known_as(who)?,
+        })
     }
 
     /// The manifest with this digest.
@@ -171,9 +210,9 @@ pub(crate) fn for_push(
 
 fn remote(settings: &Settings, host: &Host, name: &RepoName, access: Access) -> Result<Endpoint, Failure> {
     let keychain = Keychain::from_environment(&variable);
-    let registry = Remote::new(host, name, access, keychain, settings.network.clone(), &variable)
+    let registry = Client::new(host, name, access, keychain, settings.network.clone(), &variable)
         .map_err(Failure::failed)?;
-    Ok(Endpoint::Remote(Box::new(registry)))
+    Ok(Endpoint::Remote(Box::new(Remote::new(registry))))
 }
 
 /// A variable of the environment.
@@ -192,13 +231,13 @@ pub(crate) fn existing(settings: &Settings) -> Result<Option<Store>, Failure> {
 
 /// A repository of a registry, and another one of the same registry from which it takes blobs over.
 pub(crate) struct Mounting<'a> {
-    registry: &'a Remote,
+    registry: &'a Client,
     from: &'a RepoName,
 }
 
 impl<'a> Mounting<'a> {
     /// `None` when `from` lies elsewhere, or is the same repository.
-    pub(crate) fn between(registry: &'a Remote, from: &'a Reference, to: &Reference) -> Option<Self> {
+    pub(crate) fn between(registry: &'a Client, from: &'a Reference, to: &Reference) -> Option<Self> {
         let beside = from.host == to.host && from.name != to.name;
         let from = &from.name;
         beside.then_some(Self { registry, from })

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use modelkeep_core::{Host, Reference, RepoName, Tag, name::Target};
-use modelkeep_ledger::{AliasError, Outcome, Who};
-use modelkeep_store::Repository;
+use modelkeep_core::{Reference, RepoName, Tag, content::Journal, name::Target};
+use modelkeep_ledger::{AliasError, History, Outcome, Who};
 
 use super::verify;
 use crate::{
@@ -18,14 +17,14 @@ use crate::{
 };
 
 pub(super) fn promote(arguments: &Promote, settings: &Settings, quiet: bool) -> Result<Answer, Failure> {
-    let (reference, repository) = named(settings, &arguments.version)?;
+    let (reference, repository) = Recorded::to_change(settings, &arguments.version)?;
     let version = tag(&reference)?;
     for requirement in &arguments.requirements {
         require(requirement, arguments, settings, quiet)?;
     }
     let outcome = modelkeep_ledger::promote(
-        &repository,
-        &who()?,
+        repository.journal()?,
+        &repository.who()?,
         &arguments.alias,
         version,
         arguments.message.clone(),
@@ -34,15 +33,20 @@ pub(super) fn promote(arguments: &Promote, settings: &Settings, quiet: bool) -> 
 }
 
 pub(super) fn rollback(arguments: &Rollback, settings: &Settings) -> Result<Answer, Failure> {
-    let (reference, repository) = named(settings, &arguments.alias)?;
+    let (reference, repository) = Recorded::to_change(settings, &arguments.alias)?;
     let alias = tag(&reference)?;
-    modelkeep_ledger::rollback(&repository, &who()?, alias, arguments.message.clone())?;
+    modelkeep_ledger::rollback(
+        repository.journal()?,
+        &repository.who()?,
+        alias,
+        arguments.message.clone(),
+    )?;
     answer(&repository, alias, Outcome::Published, arguments.json.json)
 }
 
 pub(super) fn list(arguments: &Aliases, settings: &Settings) -> Result<Answer, Failure> {
-    let repository = named_repository(settings, arguments.name.as_deref())?;
-    let history = modelkeep_ledger::read(&repository)?;
+    let repository = Recorded::to_read(settings, arguments.name.as_deref())?;
+    let history = repository.history()?;
     let aliases: Vec<json::Alias> = history
         .aliases()
         .into_iter()
@@ -106,29 +110,61 @@ fn require(
     }
 }
 
-/// What a reference names in the embedded store; other registries keep no history.
-pub(super) fn named(settings: &Settings, text: &str) -> Result<(Reference, Repository), Failure> {
-    let reference = wiring::placed(settings, settings.reference(text)?)?;
-    let repository = with_history(settings, reference.host.as_ref(), &reference.name)?;
-    Ok((reference, repository))
+/// A repository whose history is kept.
+pub(super) struct Recorded {
+    name: RepoName,
+    endpoint: Endpoint,
 }
 
-/// The repository that is named, or that of the settings, as [`named`].
-pub(super) fn named_repository(settings: &Settings, name: Option<&str>) -> Result<Repository, Failure> {
-    let (host, name) = wiring::named(settings, name)?;
-    with_history(settings, host.as_ref(), &name)
-}
+impl Recorded {
+    /// What a reference names, to change what is said of it.
+    pub(super) fn to_change(settings: &Settings, text: &str) -> Result<(Reference, Self), Failure> {
+        let reference = wiring::placed(settings, settings.reference(text)?)?;
+        let Reference { host, name, .. } = &reference;
+        let endpoint = match host {
+            Some(_) => wiring::for_push(settings, host.as_ref(), name)?,
+            None => None,
+        };
+        let endpoint = match endpoint {
+            Some(endpoint) => endpoint,
+            None => wiring::repository(settings, host.as_ref(), name)?,
+        };
+        let name = name.clone();
+        Ok((reference, Self { name, endpoint }))
+    }
 
-fn with_history(settings: &Settings, host: Option<&Host>, name: &RepoName) -> Result<Repository, Failure> {
-    match wiring::repository(settings, host, name)? {
-        Endpoint::Store(repository) => Ok(repository),
-        Endpoint::Remote(_) => Err(Failure::new(
-            Exit::Failed,
-            format!(
-                "{name} is kept by a registry, to which modelkeep writes no history of aliases and yanks"
-            ),
-        )
-        .hint("run the command where the store is: `modelkeep serve` takes its history from there")),
+    /// The repository that is named, or that of the settings, to read from.
+    pub(super) fn to_read(settings: &Settings, name: Option<&str>) -> Result<Self, Failure> {
+        let (host, name) = wiring::named(settings, name)?;
+        let endpoint = wiring::repository(settings, host.as_ref(), &name)?;
+        Ok(Self { name, endpoint })
+    }
+
+    pub(super) fn name(&self) -> &RepoName {
+        &self.name
+    }
+
+    pub(super) fn journal(&self) -> Result<&dyn Journal, Failure> {
+        self.endpoint.journal()?.ok_or_else(|| {
+            Failure::new(
+                Exit::Failed,
+                format!("the registry of {} keeps no history", self.name),
+            )
+            .hint("`modelkeep serve` is a registry that does")
+        })
+    }
+
+    pub(super) fn history(&self) -> Result<History, Failure> {
+        Ok(modelkeep_ledger::read(self.journal()?)?)
+    }
+
+    /// Who changes it.
+    pub(super) fn who(&self) -> Result<Who, Failure> {
+        self.endpoint.known_as(Who {
+            time: now(),
+            author: Provenance::find(Path::new("."))?.author,
+            seal: None,
+        })
     }
 }
 
@@ -142,16 +178,8 @@ pub(super) fn tag(reference: &Reference) -> Result<&Tag, Failure> {
     }
 }
 
-pub(super) fn who() -> Result<Who, Failure> {
-    Ok(Who {
-        time: now(),
-        author: Provenance::find(Path::new("."))?.author,
-        seal: None,
-    })
-}
-
-fn answer(repository: &Repository, alias: &Tag, outcome: Outcome, as_json: bool) -> Result<Answer, Failure> {
-    let history = modelkeep_ledger::read(repository)?;
+fn answer(repository: &Recorded, alias: &Tag, outcome: Outcome, as_json: bool) -> Result<Answer, Failure> {
+    let history = repository.history()?;
     let moved = history.alias(alias).ok_or_else(|| {
         Failure::new(
             Exit::Failed,

@@ -16,6 +16,7 @@ use crate::{
     condition::Condition,
     error::Failure,
     held::{read_document, read_image, stated},
+    promise::Keeper,
     report::{Answer, human, json},
     settings::Settings,
     wiring::{self, Endpoint},
@@ -25,9 +26,9 @@ pub(super) fn run(arguments: &Versions, settings: &Settings) -> Result<Answer, F
     let (host, name) = wiring::named(settings, arguments.name.as_deref())?;
     let endpoint = wiring::repository(settings, host.as_ref(), &name)?;
     let history = endpoint.history()?;
-    let mut versions = match &endpoint {
-        Endpoint::Store(_) => published(&endpoint, &history)?,
-        Endpoint::Remote(_) => tagged(&endpoint, settings)?,
+    let mut versions = match endpoint.keeper()? {
+        Keeper::Client => tagged(&endpoint, settings)?,
+        Keeper::Store | Keeper::Registry => published(&endpoint, &history)?,
     };
     let aliases = aliases(endpoint.names(), &history, settings)?;
     for version in &mut versions {

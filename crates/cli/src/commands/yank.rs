@@ -2,9 +2,8 @@
 
 use modelkeep_core::Tag;
 use modelkeep_ledger::{Outcome, YankError};
-use modelkeep_store::Repository;
 
-use super::aliases::{named, tag, who};
+use super::aliases::{Recorded, tag};
 use crate::{
     args::{Restore, Yank},
     error::{Exit, Failure},
@@ -16,9 +15,14 @@ pub(super) fn yank(arguments: &Yank, settings: &Settings) -> Result<Answer, Fail
     if arguments.reason.trim().is_empty() {
         return Err(Failure::usage("--reason says what is wrong with the version"));
     }
-    let (reference, repository) = named(settings, &arguments.version)?;
+    let (reference, repository) = Recorded::to_change(settings, &arguments.version)?;
     let version = tag(&reference)?;
-    let outcome = modelkeep_ledger::yank(&repository, &who()?, version, &arguments.reason)?;
+    let outcome = modelkeep_ledger::yank(
+        repository.journal()?,
+        &repository.who()?,
+        version,
+        &arguments.reason,
+    )?;
     answer(
         &repository,
         version,
@@ -29,9 +33,9 @@ pub(super) fn yank(arguments: &Yank, settings: &Settings) -> Result<Answer, Fail
 }
 
 pub(super) fn restore(arguments: &Restore, settings: &Settings) -> Result<Answer, Failure> {
-    let (reference, repository) = named(settings, &arguments.version)?;
+    let (reference, repository) = Recorded::to_change(settings, &arguments.version)?;
     let version = tag(&reference)?;
-    let outcome = modelkeep_ledger::restore(&repository, &who()?, version)?;
+    let outcome = modelkeep_ledger::restore(repository.journal()?, &repository.who()?, version)?;
     answer(
         &repository,
         version,
@@ -42,13 +46,13 @@ pub(super) fn restore(arguments: &Restore, settings: &Settings) -> Result<Answer
 }
 
 fn answer(
-    repository: &Repository,
+    repository: &Recorded,
     version: &Tag,
     outcome: Outcome,
     [now, before]: [&str; 2],
     as_json: bool,
 ) -> Result<Answer, Failure> {
-    let history = modelkeep_ledger::read(repository)?;
+    let history = repository.history()?;
     let manifest = history
         .manifest(version)
         .ok_or_else(|| YankError::NoVersion(version.clone()))?;

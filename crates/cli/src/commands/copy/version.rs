@@ -5,7 +5,7 @@ use std::path::Path;
 use modelkeep_client::Registry;
 use modelkeep_core::{
     ByteRange, Descriptor, Limits, Mutability, Reference, Tag,
-    content::{Need, Source, Target},
+    content::{Journal, Need, Source, Target},
     name::Target as Named,
 };
 use modelkeep_ledger::{Draft, Outcome, Publish, PublishError, Standing, Verdict, Who, judge, publish};
@@ -19,7 +19,7 @@ use crate::{
     place::Place,
     provenance::{Provenance, now},
     publishing::{self, check_version, next_free_of},
-    wiring::{self, Endpoint, Mounting},
+    wiring::{self, Endpoint, Mounting, Remote},
 };
 
 /// The version that is to be, and what is there.
@@ -29,6 +29,7 @@ pub(super) struct Into<'a> {
     pub(super) version: &'a Tag,
     /// `None` when the embedded store does not have the repository yet.
     pub(super) endpoint: Option<Endpoint>,
+    mutability: Mutability,
     pub(super) standing: Option<Standing>,
 }
 
@@ -53,12 +54,18 @@ impl<'a> Into<'a> {
         check_version(job.settings, version)?;
         let endpoint = wiring::for_push(job.settings, reference.host.as_ref(), &reference.name)?;
         let standing = match &endpoint {
-            Some(Endpoint::Remote(registry)) => publishing::standing(registry, version)?,
-            Some(endpoint @ Endpoint::Store(_)) => {
+            Some(Endpoint::Remote(registry)) if registry.journal()?.is_none() => {
+                publishing::standing(registry, version)?
+            }
+            Some(endpoint) => {
                 let history = endpoint.history()?;
                 let publication = history.version(version);
                 publication.map(|publication| Standing::from(&publication.publish))
             }
+            None => None,
+        };
+        let mutability = match &endpoint {
+            Some(endpoint) => endpoint.mutability()?,
             None => None,
         };
         Ok(Self {
@@ -66,6 +73,7 @@ impl<'a> Into<'a> {
             reference,
             version,
             endpoint,
+            mutability: mutability.unwrap_or_else(|| job.settings.mutability.value.clone()),
             standing,
         })
     }
@@ -76,17 +84,10 @@ impl<'a> Into<'a> {
         endpoint.map_or_else(Limits::default, |endpoint| endpoint.target().limits())
     }
 
-    fn mutability(&self) -> &Mutability {
-        match &self.endpoint {
-            Some(Endpoint::Store(repository)) => repository.mutability(),
-            _ => &self.job.settings.mutability.value,
-        }
-    }
-
     /// What the rule says of `candidate`, by what stands; refusal is an error, but for a dry run.
     pub(super) fn judge(&self, candidate: &Standing) -> Result<&'static str, Failure> {
         let stands = self.standing.as_ref().map(Standing::proposed);
-        let verdict = judge(self.mutability(), self.version, stands, candidate.proposed());
+        let verdict = judge(&self.mutability, self.version, stands, candidate.proposed());
         match (verdict, &self.standing) {
             (Verdict::Taken, Some(standing)) if !self.job.dry_run => {
                 let next_free = match &self.endpoint {
@@ -141,52 +142,62 @@ impl<'a> Into<'a> {
             said,
             from,
         } = arrived;
-        match made {
-            Made::Remote(registry) => {
-                let remote = publishing::Remote {
-                    registry,
-                    version: self.version,
-                    mutability: self.mutability(),
-                    reference: self.reference.to_string(),
-                };
-                remote
-                    .publish(&said.model.standing(manifest.clone()), bytes)
-                    .map_err(|failure| self.refused(failure))
-            }
-            Made::Store(repository) => {
-                repository.put(&manifest.media_type, bytes)?;
-                let draft = Draft {
-                    version: self.version.clone(),
-                    who: Who {
-                        time: now(),
-                        author: author()?,
-                        seal: None,
-                    },
-                    children,
-                    publish: Publish {
-                        manifest: Descriptor::plain(
-                            &manifest.media_type,
-                            manifest.digest.clone(),
-                            manifest.size,
-                        ),
-                        root: said.model.root,
-                        base: said.model.base,
-                        from: Some(from),
-                        signature: None,
-                        message: said.message,
-                        metrics: said.metrics,
-                        params: said.params,
-                    },
-                };
-                let (outcome, standing) =
-                    publish(&**repository, draft).map_err(|error| self.refused(error))?;
-                let outcome = match outcome {
-                    Outcome::Published => "published",
-                    Outcome::Unchanged => "unchanged",
-                };
-                Ok((outcome, standing.manifest.digest))
-            }
-        }
+        let journal: &dyn Journal = match made {
+            Made::Store(repository) => &**repository,
+            Made::Remote(remote) => match remote.journal()? {
+                Some(journal) => journal,
+                None => return self.publish_remote(remote, &said, manifest, bytes),
+            },
+        };
+        made.target().put(&manifest.media_type, bytes)?;
+        let who = Who {
+            time: now(),
+            author: author()?,
+            seal: None,
+        };
+        let draft = Draft {
+            version: self.version.clone(),
+            who: match &self.endpoint {
+                Some(endpoint) => endpoint.known_as(who)?,
+                None => who,
+            },
+            children,
+            publish: Publish {
+                manifest: Descriptor::plain(&manifest.media_type, manifest.digest.clone(), manifest.size),
+                root: said.model.root,
+                base: said.model.base,
+                from: Some(from),
+                signature: None,
+                message: said.message,
+                metrics: said.metrics,
+                params: said.params,
+            },
+        };
+        let (outcome, standing) = publish(journal, draft).map_err(|error| self.refused(error))?;
+        let outcome = match outcome {
+            Outcome::Published => "published",
+            Outcome::Unchanged => "unchanged",
+        };
+        Ok((outcome, standing.manifest.digest))
+    }
+
+    /// On a registry that keeps no history.
+    fn publish_remote(
+        &self,
+        registry: &Registry,
+        said: &Said,
+        manifest: &Descriptor,
+        bytes: &[u8],
+    ) -> Result<publishing::Published, Failure> {
+        let remote = publishing::Remote {
+            registry,
+            version: self.version,
+            mutability: &self.mutability,
+            reference: self.reference.to_string(),
+        };
+        remote
+            .publish(&said.model.standing(manifest.clone()), bytes)
+            .map_err(|failure| self.refused(failure))
     }
 }
 
@@ -198,14 +209,14 @@ pub(super) fn author() -> Result<String, Failure> {
 /// Where a version goes.
 pub(super) enum Made<'a> {
     Store(Box<Repository>),
-    Remote(&'a Registry),
+    Remote(&'a Remote),
 }
 
 impl Made<'_> {
     pub(super) fn target(&self) -> &dyn Target {
         match self {
             Self::Store(repository) => &**repository,
-            Self::Remote(registry) => *registry,
+            Self::Remote(remote) => &***remote,
         }
     }
 }

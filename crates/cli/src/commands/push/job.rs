@@ -6,8 +6,9 @@ use std::{
 };
 
 use modelkeep_core::{
-    Bump, Descriptor, Digest, Limits, Mutability, Reference, SemVer, Tag,
-    content::{self, Names, Target},
+    Bump, Descriptor, Digest, Hasher, Limits, Mutability, Reference, SemVer, Tag,
+    content::{self, Expect, Journal, Names, Target},
+    media,
     name::Target as Named,
 };
 use modelkeep_ledger::{
@@ -30,6 +31,7 @@ use crate::{
     error::{Exit, Failure},
     globs::Globs,
     held::read_manifest,
+    promise::Keeper,
     provenance::now,
     publishing::{check_version, standing},
     report::{human, json, progress::Progress},
@@ -92,8 +94,16 @@ impl<'a> Job<'a> {
             Some(reference) => version(reference)?.clone(),
             None => next_version(arguments, endpoint.as_ref(), &history)?,
         };
+        let keeper = match &endpoint {
+            Some(endpoint) => endpoint.keeper()?,
+            None => Keeper::Store,
+        };
+        let mutability = match &endpoint {
+            Some(endpoint) => endpoint.mutability()?,
+            None => None,
+        };
         let standing = match &endpoint {
-            Some(Endpoint::Remote(registry)) => standing(registry, &version)?,
+            Some(Endpoint::Remote(registry)) if keeper == Keeper::Client => standing(registry, &version)?,
             _ => history
                 .version(&version)
                 .map(|publication| Standing::from(&publication.publish)),
@@ -115,6 +125,8 @@ impl<'a> Job<'a> {
             cache: Cache::open(cache_path(settings, directory)),
             endpoint,
             host,
+            keeper,
+            mutability: mutability.unwrap_or_else(|| settings.mutability.value.clone()),
             history,
             standing,
         })
@@ -137,10 +149,7 @@ impl<'a> Job<'a> {
 
     /// Which versions may move.
     pub(super) fn mutability(&self) -> &Mutability {
-        match self.stored() {
-            Some(repository) => repository.mutability(),
-            None => &self.settings.mutability.value,
-        }
+        &self.mutability
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -162,13 +171,13 @@ impl<'a> Job<'a> {
             human::line(&format!("warning: {}", human::clean(&text)));
         }
         let said = &self.settings.mutability;
-        if let (Some(repository), Origin::File(path)) = (self.stored(), &said.origin)
-            && *repository.mutability() != said.value
+        if let Origin::File(path) = &said.origin
+            && self.mutability != said.value
         {
             human::line(&format!(
                 "warning: {} was made as {}, and stays so whatever {} says now",
                 self.name,
-                repository.mutability().as_str(),
+                self.mutability.as_str(),
                 path.display()
             ));
         }
@@ -183,7 +192,7 @@ impl<'a> Job<'a> {
         };
         let tag = match self.stored() {
             Some(repository) => repository.resolve(&self.version)?,
-            // There, what stands was found by its tag.
+            // There, what stands was found by its tag, or the registry makes the tag follow.
             None => Some(standing.manifest.clone()),
         };
         Ok(self.mutability().holds(&self.version)
@@ -265,7 +274,18 @@ impl<'a> Job<'a> {
     /// Stores the layers and publishes the version.
     pub(super) fn publish(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
         match &self.endpoint {
-            Some(Endpoint::Remote(registry)) => self.publish_remote(registry, figures, progress),
+            Some(Endpoint::Remote(registry)) => match registry.journal()? {
+                Some(journal) => {
+                    let (said, author) = self.said(figures)?;
+                    self.check_image(&said)?;
+                    let end = End {
+                        target: &***registry,
+                        journal,
+                    };
+                    self.publish_into(&end, &said, &author, figures, progress)
+                }
+                None => self.publish_remote(registry, figures, progress),
+            },
             _ => self.publish_stored(figures, progress),
         }
     }
@@ -275,37 +295,45 @@ impl<'a> Job<'a> {
         self.check_image(&said)?;
         let store = Store::create(&self.settings.store.value)?;
         let (repository, _) = store.create_repository(&self.name, &self.settings.mutability.value, &now())?;
-        until_nothing_is_lost(|| self.publish_into(&repository, &said, &author, figures, progress))
+        let end = End {
+            target: &repository,
+            journal: &repository,
+        };
+        until_nothing_is_lost(|| self.publish_into(&end, &said, &author, figures, progress))
     }
 
     fn publish_into(
         &self,
-        repository: &Repository,
+        end: &End<'_>,
         said: &Said,
         author: &str,
         figures: &Figures,
         progress: &Progress,
     ) -> Result<Decided, Failure> {
-        let copied = self.copy_base(repository, progress)?;
-        let mut packed = self.pack(Some(repository), progress)?;
+        let copied = self.copy_base(end.target, progress)?;
+        let mut packed = self.pack(Some(end.target), progress)?;
         packed.bytes_written += copied.bytes;
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
-        let (recorded, layers) = self.recorded_layers(&packed, Some(repository))?;
+        let (recorded, layers) = self.recorded_layers(&packed, Some(end.target))?;
         let said = Said {
             record: Some(recorded),
             ..said.clone()
         };
         let image = self.image(contents, &layers, &said)?;
         for blob in image.configs.iter().chain(&image.manifests).chain(&image.index) {
-            repository.put(&blob.descriptor.media_type, &blob.bytes)?;
+            self.put(end.target, &blob.descriptor, &blob.bytes)?;
         }
+        let who = Who {
+            time: now(),
+            author: author.to_owned(),
+            seal: None,
+        };
         let draft = Draft {
             version: self.version.clone(),
-            who: Who {
-                time: now(),
-                author: author.to_owned(),
-                seal: None,
+            who: match &self.endpoint {
+                Some(endpoint) => endpoint.known_as(who)?,
+                None => who,
             },
             children: match &image.index {
                 Some(_) => image
@@ -326,7 +354,7 @@ impl<'a> Job<'a> {
                 params: figures.params.clone(),
             },
         };
-        let (outcome, standing) = publish(repository, draft)?;
+        let (outcome, standing) = publish(end.journal, draft)?;
         Ok(Decided {
             outcome: match outcome {
                 Outcome::Published => "published",
@@ -338,6 +366,19 @@ impl<'a> Job<'a> {
         })
     }
 
+    /// Sends what names layers. Whether a registry has a manifest is not asked first: that costs as much.
+    fn put(&self, target: &dyn Target, blob: &Descriptor, bytes: &[u8]) -> Result<(), Failure> {
+        if self.keeper != Keeper::Registry || !media::is_manifest(&blob.media_type) {
+            target.put(&blob.media_type, bytes)?;
+            return Ok(());
+        }
+        let mut hasher = Hasher::new(blob.digest.algorithm());
+        hasher.update(bytes);
+        let mut sink = target.begin(Expect::Known(blob))?;
+        sink.write(0, bytes)?;
+        Ok(sink.commit(&hasher.finish())?)
+    }
+
     pub(super) fn report(&self, decided: &Decided) -> json::Push {
         let packed = &decided.packed;
         json::Push {
@@ -346,10 +387,7 @@ impl<'a> Job<'a> {
             digest: decided.digest.clone(),
             content_root: decided.root.clone(),
             outcome: decided.outcome,
-            enforcement: match self.host {
-                Some(_) => "client",
-                None => "store",
-            },
+            enforcement: self.keeper.as_str(),
             files: self.files.len() as u64,
             bytes: self.bytes(),
             bytes_read: packed.bytes_read,
@@ -359,6 +397,12 @@ impl<'a> Job<'a> {
             base: self.base.as_ref().map(|base| base.said().into()),
         }
     }
+}
+
+/// Where a version is published: an end that keeps its history.
+struct End<'e> {
+    target: &'e dyn Target,
+    journal: &'e dyn Journal,
 }
 
 /// Tries again when a blob that was there, or was just stored, is gone: a collection without grace beside this push took
@@ -395,7 +439,7 @@ fn next_version(arguments: &Push, endpoint: Option<&Endpoint>, history: &History
         None => return Err(Failure::usage("push needs a VERSION or --next STEP")),
     };
     let next = match endpoint {
-        Some(endpoint @ Endpoint::Remote(_)) => {
+        Some(endpoint @ Endpoint::Remote(_)) if endpoint.keeper()? == Keeper::Client => {
             let taken = match endpoint.versions() {
                 // The first version makes the repository.
                 Err(content::Error::NotFound { .. }) => Vec::new(),

@@ -125,6 +125,18 @@ impl<'a> Change<'a> {
         judge(self.transaction.mutability(), tag, name, proposed)
     }
 
+    /// Makes sure that `who` may add the entries that a change of these names needs, before any of it is done.
+    pub(crate) fn authorize<'t>(
+        &self,
+        who: &Who,
+        tags: impl IntoIterator<Item = &'t Tag>,
+    ) -> Result<(), Unauthorized> {
+        match tags.into_iter().any(|tag| !tag.is_reserved()) {
+            true => self.history.admits(who),
+            false => Ok(()),
+        }
+    }
+
     /// Adds an entry about `tag`, and makes the tag what it says. Names of the protocol have no history.
     pub(crate) fn perform<E>(&mut self, tag: &Tag, who: &Who, operation: Operation) -> Result<(), E>
     where

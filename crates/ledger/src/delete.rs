@@ -91,6 +91,7 @@ fn delete_now(
     {
         return Err(DeleteError::Index(index));
     }
+    change.authorize(who, deletes.iter().map(|(tag, _)| tag))?;
     let mut gone = Vec::new();
     for (tag, delete) in deletes {
         change.perform::<DeleteError>(&tag, who, Operation::Delete(delete))?;
@@ -183,6 +184,7 @@ fn clear_now(journal: &(impl Journal + ?Sized), who: &Who) -> Result<Vec<Tag>, D
     let versions = change.history.newest_first().into_iter();
     let mut tags: BTreeSet<Tag> = versions.map(|publication| publication.version.clone()).collect();
     tags.extend(change.transaction.tags()?);
+    change.authorize(who, &tags)?;
     for tag in &tags {
         let Some(standing) = change.standing(tag)? else {
             continue;

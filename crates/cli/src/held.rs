@@ -53,7 +53,11 @@ impl Named {
     /// Finds what a whole reference names.
     pub(crate) fn of(settings: &Settings, reference: Reference) -> Result<Self, Failure> {
         let repository = wiring::repository(settings, reference.host.as_ref(), &reference.name)?;
-        let history = repository.history()?;
+        // What a digest names is what it is, and registries need not let everybody list their tags.
+        let history = match (&repository, &reference.target) {
+            (Endpoint::Remote(_), Target::Digest(_)) => History::default(),
+            _ => repository.history()?,
+        };
         let (root, publication) = resolve(&repository, &history, &reference)?;
         Ok(Self {
             reference,

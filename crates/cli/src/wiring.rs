@@ -3,16 +3,19 @@
 pub(crate) mod declared;
 mod remote;
 
-use std::env;
+use std::{env, sync::Arc, thread};
 
-use modelkeep_client::{Access, Keychain, Registry as Client};
+use modelkeep_client::{self as client, Access, Keychain};
 use modelkeep_core::{
     Descriptor, Digest, Host, Limits, Mutability, Reference, RepoName, Tag,
     content::{self, Journal, Names, Need, Sink, Source, Target},
     media,
     name::Target as Named,
 };
-use modelkeep_ledger::{History, Who};
+use modelkeep_ledger::{
+    History, Who,
+    claims::{Claims, Pace},
+};
 use modelkeep_store::{Repository, Store};
 
 pub(crate) use remote::Remote;
@@ -30,6 +33,9 @@ pub(crate) enum Endpoint {
     /// In a registry on the network.
     Remote(Box<Remote>),
 }
+
+/// Entries of a history that are fetched at once.
+const CONNECTIONS: usize = 16;
 
 impl Endpoint {
     pub(crate) fn source(&self) -> &dyn Source {
@@ -53,27 +59,24 @@ impl Endpoint {
         }
     }
 
-    /// The history as it is kept; `None` where none is.
-    pub(crate) fn journal(&self) -> Result<Option<&dyn Journal>, Failure> {
-        Ok(match self {
-            Self::Store(repository) => Some(repository),
-            Self::Remote(remote) => remote.journal()?,
-        })
-    }
-
-    /// The history, empty where none is kept.
-    pub(crate) fn history(&self) -> Result<History, Failure> {
-        match self.journal()? {
-            Some(journal) => Ok(modelkeep_ledger::read(journal)?),
-            None => Ok(History::default()),
+    /// The history as it is kept.
+    pub(crate) fn journal(&self) -> &dyn Journal {
+        match self {
+            Self::Store(repository) => repository,
+            Self::Remote(remote) => &**remote,
         }
     }
 
+    /// The history, empty where there is none.
+    pub(crate) fn history(&self) -> Result<History, Failure> {
+        Ok(modelkeep_ledger::read(self.journal())?)
+    }
+
     /// Who keeps its versions.
-    pub(crate) fn keeper(&self) -> Result<Keeper, Failure> {
+    pub(crate) fn keeper(&self) -> Result<Keeper, content::Error> {
         Ok(match self {
             Self::Store(_) => Keeper::Store,
-            Self::Remote(remote) => match remote.journal()? {
+            Self::Remote(remote) => match remote.kept()? {
                 Some(_) => Keeper::Registry,
                 None => Keeper::Client,
             },
@@ -81,19 +84,19 @@ impl Endpoint {
     }
 
     /// Which tags may move, where the end knows that.
-    pub(crate) fn mutability(&self) -> Result<Option<Mutability>, Failure> {
+    pub(crate) fn mutability(&self) -> Result<Option<Mutability>, content::Error> {
         Ok(match self {
             Self::Store(repository) => Some(repository.mutability().clone()),
             Self::Remote(remote) => remote.mutability()?,
         })
     }
 
-    /// Who adds to its history: by the name under which the end knows them, where nothing is signed.
-    pub(crate) fn known_as(&self, who: Who) -> Result<Who, Failure> {
-        Ok(match self {
-            Self::Store(_) => who,
-            Self::Remote(remote) => remote.known_as(who)?,
-        })
+    /// Who adds to its history, by the name under which the end knows them.
+    pub(crate) fn known_as(&self, who: Who) -> Result<Who, content::Error> {
+        match self {
+            Self::Store(_) => Ok(who),
+            Self::Remote(remote) => remote.known_as(who),
+        }
     }
 
     /// The manifest with this digest.
@@ -193,6 +196,18 @@ pub(crate) fn repository(
     }
 }
 
+/// The repository, which must exist as for [`repository`], to change what its history says.
+pub(crate) fn to_change(
+    settings: &Settings,
+    host: Option<&Host>,
+    name: &RepoName,
+) -> Result<Endpoint, Failure> {
+    match host {
+        Some(host) => remote(settings, host, name, Access::Write),
+        None => repository(settings, None, name),
+    }
+}
+
 /// The repository that is to be written to; `None` when the embedded store does not have it yet.
 pub(crate) fn for_push(
     settings: &Settings,
@@ -210,9 +225,16 @@ pub(crate) fn for_push(
 
 fn remote(settings: &Settings, host: &Host, name: &RepoName, access: Access) -> Result<Endpoint, Failure> {
     let keychain = Keychain::from_environment(&variable);
-    let registry = Client::new(host, name, access, keychain, settings.network.clone(), &variable)
+    let registry = client::Registry::new(host, name, access, keychain, settings.network.clone(), &variable)
         .map_err(Failure::failed)?;
-    Ok(Endpoint::Remote(Box::new(Remote::new(registry))))
+    let pace = Pace {
+        settle: settings.settle.value,
+        connections: CONNECTIONS,
+        wait: Arc::new(thread::sleep),
+    };
+    let mutability = settings.mutability.value.clone();
+    let claims = Claims::new(registry.clone(), &format!("{host}/{name}"), mutability, pace);
+    Ok(Endpoint::Remote(Box::new(Remote::new(registry, claims))))
 }
 
 /// A variable of the environment.
@@ -231,13 +253,17 @@ pub(crate) fn existing(settings: &Settings) -> Result<Option<Store>, Failure> {
 
 /// A repository of a registry, and another one of the same registry from which it takes blobs over.
 pub(crate) struct Mounting<'a> {
-    registry: &'a Client,
+    registry: &'a client::Registry,
     from: &'a RepoName,
 }
 
 impl<'a> Mounting<'a> {
     /// `None` when `from` lies elsewhere, or is the same repository.
-    pub(crate) fn between(registry: &'a Client, from: &'a Reference, to: &Reference) -> Option<Self> {
+    pub(crate) fn between(
+        registry: &'a client::Registry,
+        from: &'a Reference,
+        to: &Reference,
+    ) -> Option<Self> {
         let beside = from.host == to.host && from.name != to.name;
         let from = &from.name;
         beside.then_some(Self { registry, from })

@@ -219,6 +219,18 @@ impl History {
         self.time.as_deref()
     }
 
+    /// Whether somebody who may add to the history now made this, wherever it belongs: what anybody can write says
+    /// nothing against a history that is signed.
+    pub(crate) fn vouches(&self, written: &Written) -> bool {
+        match &written.bundle {
+            Some(bundle) if !self.keys.is_empty() => {
+                let mut listed = self.keys.listed().iter();
+                listed.any(|listed| bundle.verify(&listed.key).is_ok())
+            }
+            _ => self.keys.is_empty() && written.entry.history() == self.first.as_ref(),
+        }
+    }
+
     /// Who may add to it.
     #[must_use]
     pub fn keys(&self) -> &Keys {
@@ -423,6 +435,12 @@ impl History {
     #[must_use]
     pub fn height(&self) -> u64 {
         self.height
+    }
+
+    /// Whether anything ever had the name.
+    #[must_use]
+    pub fn has(&self, name: &Tag) -> bool {
+        self.names.contains_key(name)
     }
 
     /// The newest entry, if it published a version.

@@ -12,6 +12,8 @@
 mod accept;
 mod alias;
 mod change;
+pub mod claim;
+pub mod claims;
 mod delete;
 mod entry;
 mod history;

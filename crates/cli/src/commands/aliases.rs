@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use modelkeep_core::{Reference, RepoName, Tag, content::Journal, name::Target};
-use modelkeep_ledger::{AliasError, History, Outcome, Who};
+use modelkeep_core::{Reference, RepoName, Tag, name::Target};
+use modelkeep_ledger::{AliasError, Outcome, Who};
 
 use super::verify;
 use crate::{
@@ -17,35 +17,47 @@ use crate::{
 };
 
 pub(super) fn promote(arguments: &Promote, settings: &Settings, quiet: bool) -> Result<Answer, Failure> {
-    let (reference, repository) = Recorded::to_change(settings, &arguments.version)?;
+    let (reference, repository) = named(settings, &arguments.version)?;
     let version = tag(&reference)?;
     for requirement in &arguments.requirements {
         require(requirement, arguments, settings, quiet)?;
     }
     let outcome = modelkeep_ledger::promote(
-        repository.journal()?,
-        &repository.who()?,
+        repository.journal(),
+        &who(&repository)?,
         &arguments.alias,
         version,
         arguments.message.clone(),
     )?;
-    answer(&repository, &arguments.alias, outcome, arguments.json.json)
+    answer(
+        &repository,
+        &reference.name,
+        &arguments.alias,
+        outcome,
+        arguments.json.json,
+    )
 }
 
 pub(super) fn rollback(arguments: &Rollback, settings: &Settings) -> Result<Answer, Failure> {
-    let (reference, repository) = Recorded::to_change(settings, &arguments.alias)?;
+    let (reference, repository) = named(settings, &arguments.alias)?;
     let alias = tag(&reference)?;
     modelkeep_ledger::rollback(
-        repository.journal()?,
-        &repository.who()?,
+        repository.journal(),
+        &who(&repository)?,
         alias,
         arguments.message.clone(),
     )?;
-    answer(&repository, alias, Outcome::Published, arguments.json.json)
+    answer(
+        &repository,
+        &reference.name,
+        alias,
+        Outcome::Published,
+        arguments.json.json,
+    )
 }
 
 pub(super) fn list(arguments: &Aliases, settings: &Settings) -> Result<Answer, Failure> {
-    let repository = Recorded::to_read(settings, arguments.name.as_deref())?;
+    let (name, repository) = named_repository(settings, arguments.name.as_deref())?;
     let history = repository.history()?;
     let aliases: Vec<json::Alias> = history
         .aliases()
@@ -61,7 +73,7 @@ pub(super) fn list(arguments: &Aliases, settings: &Settings) -> Result<Answer, F
         .collect();
     if arguments.json.json {
         return Ok(json::answer(&json::Aliases {
-            repository: repository.name().to_string(),
+            repository: name.to_string(),
             aliases,
         }));
     }
@@ -110,62 +122,21 @@ fn require(
     }
 }
 
-/// A repository whose history is kept.
-pub(super) struct Recorded {
-    name: RepoName,
-    endpoint: Endpoint,
+/// The repository that a reference names.
+pub(super) fn named(settings: &Settings, text: &str) -> Result<(Reference, Endpoint), Failure> {
+    let reference = wiring::placed(settings, settings.reference(text)?)?;
+    let repository = wiring::to_change(settings, reference.host.as_ref(), &reference.name)?;
+    Ok((reference, repository))
 }
 
-impl Recorded {
-    /// What a reference names, to change what is said of it.
-    pub(super) fn to_change(settings: &Settings, text: &str) -> Result<(Reference, Self), Failure> {
-        let reference = wiring::placed(settings, settings.reference(text)?)?;
-        let Reference { host, name, .. } = &reference;
-        let endpoint = match host {
-            Some(_) => wiring::for_push(settings, host.as_ref(), name)?,
-            None => None,
-        };
-        let endpoint = match endpoint {
-            Some(endpoint) => endpoint,
-            None => wiring::repository(settings, host.as_ref(), name)?,
-        };
-        let name = name.clone();
-        Ok((reference, Self { name, endpoint }))
-    }
-
-    /// The repository that is named, or that of the settings, to read from.
-    pub(super) fn to_read(settings: &Settings, name: Option<&str>) -> Result<Self, Failure> {
-        let (host, name) = wiring::named(settings, name)?;
-        let endpoint = wiring::repository(settings, host.as_ref(), &name)?;
-        Ok(Self { name, endpoint })
-    }
-
-    pub(super) fn name(&self) -> &RepoName {
-        &self.name
-    }
-
-    pub(super) fn journal(&self) -> Result<&dyn Journal, Failure> {
-        self.endpoint.journal()?.ok_or_else(|| {
-            Failure::new(
-                Exit::Failed,
-                format!("the registry of {} keeps no history", self.name),
-            )
-            .hint("`modelkeep serve` is a registry that does")
-        })
-    }
-
-    pub(super) fn history(&self) -> Result<History, Failure> {
-        Ok(modelkeep_ledger::read(self.journal()?)?)
-    }
-
-    /// Who changes it.
-    pub(super) fn who(&self) -> Result<Who, Failure> {
-        self.endpoint.known_as(Who {
-            time: now(),
-            author: Provenance::find(Path::new("."))?.author,
-            seal: None,
-        })
-    }
+/// The repository that is named, or that of the settings, to be read.
+pub(super) fn named_repository(
+    settings: &Settings,
+    name: Option<&str>,
+) -> Result<(RepoName, Endpoint), Failure> {
+    let (host, name) = wiring::named(settings, name)?;
+    let repository = wiring::repository(settings, host.as_ref(), &name)?;
+    Ok((name, repository))
 }
 
 /// The name that a reference ends with; a digest is none.
@@ -178,19 +149,34 @@ pub(super) fn tag(reference: &Reference) -> Result<&Tag, Failure> {
     }
 }
 
-fn answer(repository: &Recorded, alias: &Tag, outcome: Outcome, as_json: bool) -> Result<Answer, Failure> {
+/// Who adds to the history of `repository`.
+pub(super) fn who(repository: &Endpoint) -> Result<Who, Failure> {
+    Ok(repository.known_as(Who {
+        time: now(),
+        author: Provenance::find(Path::new("."))?.author,
+        seal: None,
+    })?)
+}
+
+fn answer(
+    repository: &Endpoint,
+    name: &RepoName,
+    alias: &Tag,
+    outcome: Outcome,
+    as_json: bool,
+) -> Result<Answer, Failure> {
     let history = repository.history()?;
     let moved = history.alias(alias).ok_or_else(|| {
         Failure::new(
             Exit::Failed,
             Unknown::Version {
-                name: repository.name().clone(),
+                name: name.clone(),
                 version: alias.to_string(),
             },
         )
     })?;
     let report = json::Changed {
-        repository: repository.name().to_string(),
+        repository: name.to_string(),
         name: alias.to_string(),
         version: Some(moved.alias.version.to_string()),
         digest: moved.alias.manifest.digest.clone(),

@@ -20,6 +20,7 @@ use crate::{
     args::Verify,
     error::{Exit, Failure, registry},
     held::{self, read_document},
+    publishing::untold,
     report::{Answer, human, json, progress::Progress},
     settings::Settings,
     wiring::{self, Endpoint},
@@ -234,10 +235,27 @@ impl Findings {
         }
     }
 
-    /// All versions of a registry that keeps no history.
+    /// All versions of a registry: as its history has them, and the tags of which that says nothing.
     fn versions_of(&mut self, repository: &Endpoint, name: &RepoName) -> Result<(), Failure> {
         self.repositories += 1;
-        for tag in repository.versions()? {
+        let history = repository.history()?;
+        for publication in history.newest_first() {
+            let reference = Reference {
+                host: None,
+                name: name.clone(),
+                target: modelkeep_core::name::Target::Tag(publication.version.clone()),
+            };
+            self.versions += 1;
+            let what = reference.to_string();
+            self.image(
+                repository.source(),
+                publication.manifest(),
+                Some(publication),
+                &what,
+            );
+            self.tag(repository.names(), &reference, &history, publication);
+        }
+        for tag in untold(repository, &history)? {
             let what = format!("{name}:{tag}");
             match repository.names().resolve(&tag) {
                 Ok(Some(manifest)) => {

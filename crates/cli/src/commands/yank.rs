@@ -1,30 +1,32 @@
 //! `modelkeep yank` and `modelkeep restore`
 
-use modelkeep_core::Tag;
+use modelkeep_core::{RepoName, Tag};
 use modelkeep_ledger::{Outcome, YankError};
 
-use super::aliases::{Recorded, tag};
+use super::aliases::{named, tag, who};
 use crate::{
     args::{Restore, Yank},
     error::{Exit, Failure},
     report::{Answer, json},
     settings::Settings,
+    wiring::Endpoint,
 };
 
 pub(super) fn yank(arguments: &Yank, settings: &Settings) -> Result<Answer, Failure> {
     if arguments.reason.trim().is_empty() {
         return Err(Failure::usage("--reason says what is wrong with the version"));
     }
-    let (reference, repository) = Recorded::to_change(settings, &arguments.version)?;
+    let (reference, repository) = named(settings, &arguments.version)?;
     let version = tag(&reference)?;
     let outcome = modelkeep_ledger::yank(
-        repository.journal()?,
-        &repository.who()?,
+        repository.journal(),
+        &who(&repository)?,
         version,
         &arguments.reason,
     )?;
     answer(
         &repository,
+        &reference.name,
         version,
         outcome,
         ["is yanked", "was yanked already"],
@@ -33,11 +35,12 @@ pub(super) fn yank(arguments: &Yank, settings: &Settings) -> Result<Answer, Fail
 }
 
 pub(super) fn restore(arguments: &Restore, settings: &Settings) -> Result<Answer, Failure> {
-    let (reference, repository) = Recorded::to_change(settings, &arguments.version)?;
+    let (reference, repository) = named(settings, &arguments.version)?;
     let version = tag(&reference)?;
-    let outcome = modelkeep_ledger::restore(repository.journal()?, &repository.who()?, version)?;
+    let outcome = modelkeep_ledger::restore(repository.journal(), &who(&repository)?, version)?;
     answer(
         &repository,
+        &reference.name,
         version,
         outcome,
         ["is restored", "was not yanked"],
@@ -46,7 +49,8 @@ pub(super) fn restore(arguments: &Restore, settings: &Settings) -> Result<Answer
 }
 
 fn answer(
-    repository: &Recorded,
+    repository: &Endpoint,
+    name: &RepoName,
     version: &Tag,
     outcome: Outcome,
     [now, before]: [&str; 2],
@@ -57,7 +61,7 @@ fn answer(
         .manifest(version)
         .ok_or_else(|| YankError::NoVersion(version.clone()))?;
     let report = json::Changed {
-        repository: repository.name().to_string(),
+        repository: name.to_string(),
         name: version.to_string(),
         version: None,
         digest: manifest.digest.clone(),

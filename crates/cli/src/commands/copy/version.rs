@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use modelkeep_client::Registry;
 use modelkeep_core::{
-    ByteRange, Descriptor, Limits, Mutability, Reference, Tag,
+    ByteRange, Descriptor, Digest, Limits, Mutability, Reference, Tag,
     content::{Journal, Need, Source, Target},
     name::Target as Named,
 };
-use modelkeep_ledger::{Draft, Outcome, Publish, PublishError, Standing, Verdict, Who, judge, publish};
+use modelkeep_ledger::{
+    Draft, History, Outcome, Publish, PublishError, Standing, Verdict, Who, judge, publish,
+};
 use modelkeep_store::{Repository, Store};
 use modelkeep_transfer::{Copied, Tree};
 
@@ -18,7 +19,7 @@ use crate::{
     origin::Origin,
     place::Place,
     provenance::{Provenance, now},
-    publishing::{self, check_version, next_free_of},
+    publishing::{check_version, next_free_of, standing},
     wiring::{self, Endpoint, Mounting, Remote},
 };
 
@@ -30,6 +31,7 @@ pub(super) struct Into<'a> {
     /// `None` when the embedded store does not have the repository yet.
     pub(super) endpoint: Option<Endpoint>,
     mutability: Mutability,
+    history: History,
     pub(super) standing: Option<Standing>,
 }
 
@@ -53,15 +55,12 @@ impl<'a> Into<'a> {
         };
         check_version(job.settings, version)?;
         let endpoint = wiring::for_push(job.settings, reference.host.as_ref(), &reference.name)?;
+        let history = match &endpoint {
+            Some(endpoint) => endpoint.history()?,
+            None => History::default(),
+        };
         let standing = match &endpoint {
-            Some(Endpoint::Remote(registry)) if registry.journal()?.is_none() => {
-                publishing::standing(registry, version)?
-            }
-            Some(endpoint) => {
-                let history = endpoint.history()?;
-                let publication = history.version(version);
-                publication.map(|publication| Standing::from(&publication.publish))
-            }
+            Some(endpoint) => standing(endpoint, &history, version)?,
             None => None,
         };
         let mutability = match &endpoint {
@@ -74,6 +73,7 @@ impl<'a> Into<'a> {
             version,
             endpoint,
             mutability: mutability.unwrap_or_else(|| job.settings.mutability.value.clone()),
+            history,
             standing,
         })
     }
@@ -91,7 +91,7 @@ impl<'a> Into<'a> {
         match (verdict, &self.standing) {
             (Verdict::Taken, Some(standing)) if !self.job.dry_run => {
                 let next_free = match &self.endpoint {
-                    Some(endpoint) => next_free_of(endpoint, self.version)?,
+                    Some(endpoint) => next_free_of(endpoint, &self.history, self.version)?,
                     None => None,
                 };
                 Err(self.refused(PublishError::Taken {
@@ -118,7 +118,7 @@ impl<'a> Into<'a> {
     /// The end, which is made if it is not there.
     pub(super) fn made(&self) -> Result<Made<'_>, Failure> {
         match &self.endpoint {
-            Some(Endpoint::Remote(registry)) => Ok(Made::Remote(registry)),
+            Some(Endpoint::Remote(remote)) => Ok(Made::Remote(remote)),
             _ => {
                 let settings = self.job.settings;
                 let store = Store::create(&settings.store.value)?;
@@ -129,12 +129,12 @@ impl<'a> Into<'a> {
         }
     }
 
-    /// Makes what has arrived the version.
+    /// Makes what has arrived the version, and says what came of it in JSON's words, and what stands then.
     pub(super) fn publish(
         &self,
         made: &Made<'_>,
         arrived: Arrived<'_>,
-    ) -> Result<publishing::Published, Failure> {
+    ) -> Result<(&'static str, Digest), Failure> {
         let Arrived {
             manifest,
             bytes,
@@ -142,13 +142,6 @@ impl<'a> Into<'a> {
             said,
             from,
         } = arrived;
-        let journal: &dyn Journal = match made {
-            Made::Store(repository) => &**repository,
-            Made::Remote(remote) => match remote.journal()? {
-                Some(journal) => journal,
-                None => return self.publish_remote(remote, &said, manifest, bytes),
-            },
-        };
         made.target().put(&manifest.media_type, bytes)?;
         let who = Who {
             time: now(),
@@ -173,31 +166,12 @@ impl<'a> Into<'a> {
                 params: said.params,
             },
         };
-        let (outcome, standing) = publish(journal, draft).map_err(|error| self.refused(error))?;
+        let (outcome, standing) = publish(made.journal(), draft).map_err(|error| self.refused(error))?;
         let outcome = match outcome {
             Outcome::Published => "published",
             Outcome::Unchanged => "unchanged",
         };
         Ok((outcome, standing.manifest.digest))
-    }
-
-    /// On a registry that keeps no history.
-    fn publish_remote(
-        &self,
-        registry: &Registry,
-        said: &Said,
-        manifest: &Descriptor,
-        bytes: &[u8],
-    ) -> Result<publishing::Published, Failure> {
-        let remote = publishing::Remote {
-            registry,
-            version: self.version,
-            mutability: &self.mutability,
-            reference: self.reference.to_string(),
-        };
-        remote
-            .publish(&said.model.standing(manifest.clone()), bytes)
-            .map_err(|failure| self.refused(failure))
     }
 }
 
@@ -217,6 +191,13 @@ impl Made<'_> {
         match self {
             Self::Store(repository) => &**repository,
             Self::Remote(remote) => &***remote,
+        }
+    }
+
+    fn journal(&self) -> &dyn Journal {
+        match self {
+            Self::Store(repository) => &**repository,
+            Self::Remote(remote) => *remote,
         }
     }
 }

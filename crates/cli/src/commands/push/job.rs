@@ -6,9 +6,8 @@ use std::{
 };
 
 use modelkeep_core::{
-    Bump, Descriptor, Digest, Hasher, Limits, Mutability, Reference, SemVer, Tag,
-    content::{self, Expect, Journal, Names, Target},
-    media,
+    Bump, Descriptor, Digest, Limits, Mutability, Reference, SemVer, Tag,
+    content::{self, Journal, Target},
     name::Target as Named,
 };
 use modelkeep_ledger::{
@@ -33,7 +32,7 @@ use crate::{
     held::read_manifest,
     promise::Keeper,
     provenance::now,
-    publishing::{check_version, standing},
+    publishing::{check_version, next_free_of, standing, untold},
     report::{human, json, progress::Progress},
     settings::{Origin, Settings},
     tensors::HashCache,
@@ -94,19 +93,13 @@ impl<'a> Job<'a> {
             Some(reference) => version(reference)?.clone(),
             None => next_version(arguments, endpoint.as_ref(), &history)?,
         };
-        let keeper = match &endpoint {
-            Some(endpoint) => endpoint.keeper()?,
-            None => Keeper::Store,
-        };
-        let mutability = match &endpoint {
-            Some(endpoint) => endpoint.mutability()?,
+        let standing = match &endpoint {
+            Some(endpoint) => standing(endpoint, &history, &version)?,
             None => None,
         };
-        let standing = match &endpoint {
-            Some(Endpoint::Remote(registry)) if keeper == Keeper::Client => standing(registry, &version)?,
-            _ => history
-                .version(&version)
-                .map(|publication| Standing::from(&publication.publish)),
+        let (keeper, mutability) = match &endpoint {
+            Some(endpoint) => (endpoint.keeper()?, endpoint.mutability()?),
+            None => (Keeper::Store, None),
         };
         Ok(Self {
             arguments,
@@ -190,10 +183,9 @@ impl<'a> Job<'a> {
         let Some(standing) = &self.standing else {
             return Ok(false);
         };
-        let tag = match self.stored() {
-            Some(repository) => repository.resolve(&self.version)?,
-            // There, what stands was found by its tag, or the registry makes the tag follow.
-            None => Some(standing.manifest.clone()),
+        let tag = match &self.endpoint {
+            Some(endpoint) => endpoint.names().resolve(&self.version)?,
+            None => None,
         };
         Ok(self.mutability().holds(&self.version)
             && tag.is_some_and(|tag| tag.digest == standing.manifest.digest))
@@ -274,19 +266,21 @@ impl<'a> Job<'a> {
     /// Stores the layers and publishes the version.
     pub(super) fn publish(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
         match &self.endpoint {
-            Some(Endpoint::Remote(registry)) => match registry.journal()? {
-                Some(journal) => {
-                    let (said, author) = self.said(figures)?;
-                    self.check_image(&said)?;
-                    let end = End {
-                        target: &***registry,
-                        journal,
-                    };
-                    self.publish_into(&end, &said, &author, figures, progress)
-                }
-                None => self.publish_remote(registry, figures, progress),
-            },
+            Some(endpoint @ Endpoint::Remote(_)) => {
+                let (said, author) = self.said(figures)?;
+                self.check_image(&said)?;
+                let (target, journal) = (endpoint.target(), endpoint.journal());
+                self.publish_into(target, journal, &said, &author, figures, progress)
+            }
             _ => self.publish_stored(figures, progress),
+        }
+    }
+
+    /// A version to propose instead of one that is taken.
+    fn next_free(&self) -> Result<Option<Tag>, Failure> {
+        match &self.endpoint {
+            Some(endpoint) => next_free_of(endpoint, &self.history, &self.version),
+            None => Ok(self.history.next_free(&self.version)),
         }
     }
 
@@ -295,34 +289,33 @@ impl<'a> Job<'a> {
         self.check_image(&said)?;
         let store = Store::create(&self.settings.store.value)?;
         let (repository, _) = store.create_repository(&self.name, &self.settings.mutability.value, &now())?;
-        let end = End {
-            target: &repository,
-            journal: &repository,
-        };
-        until_nothing_is_lost(|| self.publish_into(&end, &said, &author, figures, progress))
+        until_nothing_is_lost(|| {
+            self.publish_into(&repository, &repository, &said, &author, figures, progress)
+        })
     }
 
     fn publish_into(
         &self,
-        end: &End<'_>,
+        target: &dyn Target,
+        journal: &dyn Journal,
         said: &Said,
         author: &str,
         figures: &Figures,
         progress: &Progress,
     ) -> Result<Decided, Failure> {
-        let copied = self.copy_base(end.target, progress)?;
-        let mut packed = self.pack(Some(end.target), progress)?;
+        let copied = self.copy_base(target, progress)?;
+        let mut packed = self.pack(Some(target), progress)?;
         packed.bytes_written += copied.bytes;
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
-        let (recorded, layers) = self.recorded_layers(&packed, Some(end.target))?;
+        let (recorded, layers) = self.recorded_layers(&packed, Some(target))?;
         let said = Said {
             record: Some(recorded),
             ..said.clone()
         };
         let image = self.image(contents, &layers, &said)?;
         for blob in image.configs.iter().chain(&image.manifests).chain(&image.index) {
-            self.put(end.target, &blob.descriptor, &blob.bytes)?;
+            target.put(&blob.descriptor.media_type, &blob.bytes)?;
         }
         let who = Who {
             time: now(),
@@ -354,7 +347,7 @@ impl<'a> Job<'a> {
                 params: figures.params.clone(),
             },
         };
-        let (outcome, standing) = publish(end.journal, draft)?;
+        let (outcome, standing) = publish(journal, draft)?;
         Ok(Decided {
             outcome: match outcome {
                 Outcome::Published => "published",
@@ -364,19 +357,6 @@ impl<'a> Job<'a> {
             root: standing.root,
             packed,
         })
-    }
-
-    /// Sends what names layers. Whether a registry has a manifest is not asked first: that costs as much.
-    fn put(&self, target: &dyn Target, blob: &Descriptor, bytes: &[u8]) -> Result<(), Failure> {
-        if self.keeper != Keeper::Registry || !media::is_manifest(&blob.media_type) {
-            target.put(&blob.media_type, bytes)?;
-            return Ok(());
-        }
-        let mut hasher = Hasher::new(blob.digest.algorithm());
-        hasher.update(bytes);
-        let mut sink = target.begin(Expect::Known(blob))?;
-        sink.write(0, bytes)?;
-        Ok(sink.commit(&hasher.finish())?)
     }
 
     pub(super) fn report(&self, decided: &Decided) -> json::Push {
@@ -397,12 +377,6 @@ impl<'a> Job<'a> {
             base: self.base.as_ref().map(|base| base.said().into()),
         }
     }
-}
-
-/// Where a version is published: an end that keeps its history.
-struct End<'e> {
-    target: &'e dyn Target,
-    journal: &'e dyn Journal,
 }
 
 /// Tries again when a blob that was there, or was just stored, is gone: a collection without grace beside this push took
@@ -439,16 +413,13 @@ fn next_version(arguments: &Push, endpoint: Option<&Endpoint>, history: &History
         None => return Err(Failure::usage("push needs a VERSION or --next STEP")),
     };
     let next = match endpoint {
-        Some(endpoint @ Endpoint::Remote(_)) if endpoint.keeper()? == Keeper::Client => {
-            let taken = match endpoint.versions() {
-                // The first version makes the repository.
-                Err(content::Error::NotFound { .. }) => Vec::new(),
-                taken => taken?,
-            };
-            let highest = taken.iter().filter_map(SemVer::parse).max_by(|a, b| a.cmp(b));
-            modelkeep_ledger::next(highest, |tag| taken.contains(tag), bump)
+        Some(endpoint) => {
+            let tagged = untold(endpoint, history)?;
+            let numbers = tagged.iter().filter_map(SemVer::parse);
+            let highest = numbers.chain(history.highest()).max_by(|a, b| a.cmp(b));
+            modelkeep_ledger::next(highest, |tag| history.has(tag) || tagged.contains(tag), bump)
         }
-        _ => history.next(bump),
+        None => history.next(bump),
     };
     next.ok_or_else(|| Failure::usage("there is no number after the highest version: name one"))
 }

@@ -15,6 +15,7 @@ mod holding;
 mod model;
 mod origin;
 mod place;
+mod promise;
 mod provenance;
 mod publishing;
 mod report;

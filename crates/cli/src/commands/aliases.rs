@@ -41,7 +41,12 @@ pub(super) fn promote(arguments: &Promote, settings: &Settings, quiet: bool) -> 
 pub(super) fn rollback(arguments: &Rollback, settings: &Settings) -> Result<Answer, Failure> {
     let (reference, repository) = named(settings, &arguments.alias)?;
     let alias = tag(&reference)?;
-    modelkeep_ledger::rollback(repository.journal(), &who(&repository)?, alias, arguments.message.clone())?;
+    modelkeep_ledger::rollback(
+        repository.journal(),
+        &who(&repository)?,
+        alias,
+        arguments.message.clone(),
+    )?;
     answer(
         &repository,
         &reference.name,
@@ -144,9 +149,9 @@ pub(super) fn tag(reference: &Reference) -> Result<&Tag, Failure> {
     }
 }
 
-/// Who adds to the history of `repository`, with the key that signs it.
+/// Who adds to the history of `repository`, by the name under which it knows them, with the key that signs it.
 pub(super) fn who(repository: &Endpoint) -> Result<Who, Failure> {
-    signing::who(Path::new("."), &repository.history()?)
+    Ok(repository.known_as(signing::who(Path::new("."), &repository.history()?)?)?)
 }
 
 fn answer(

@@ -18,7 +18,12 @@ pub(super) fn yank(arguments: &Yank, settings: &Settings) -> Result<Answer, Fail
     }
     let (reference, repository) = named(settings, &arguments.version)?;
     let version = tag(&reference)?;
-    let outcome = modelkeep_ledger::yank(repository.journal(), &who(&repository)?, version, &arguments.reason)?;
+    let outcome = modelkeep_ledger::yank(
+        repository.journal(),
+        &who(&repository)?,
+        version,
+        &arguments.reason,
+    )?;
     answer(
         &repository,
         &reference.name,

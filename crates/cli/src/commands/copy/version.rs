@@ -31,6 +31,7 @@ pub(super) struct Into<'a> {
     pub(super) version: &'a Tag,
     /// `None` when the embedded store does not have the repository yet.
     pub(super) endpoint: Option<Endpoint>,
+    mutability: Mutability,
     history: History,
     /// Found out once: git is asked, and the user for a passphrase.
     who: OnceCell<Who>,
@@ -65,11 +66,16 @@ impl<'a> Into<'a> {
             Some(endpoint) => standing(endpoint, &history, version)?,
             None => None,
         };
+        let mutability = match &endpoint {
+            Some(endpoint) => endpoint.mutability()?,
+            None => None,
+        };
         Ok(Self {
             job,
             reference,
             version,
             endpoint,
+            mutability: mutability.unwrap_or_else(|| job.settings.mutability.value.clone()),
             history,
             who: OnceCell::new(),
             standing,
@@ -106,17 +112,10 @@ impl<'a> Into<'a> {
         endpoint.map_or_else(Limits::default, |endpoint| endpoint.target().limits())
     }
 
-    fn mutability(&self) -> &Mutability {
-        match &self.endpoint {
-            Some(Endpoint::Store(repository)) => repository.mutability(),
-            _ => &self.job.settings.mutability.value,
-        }
-    }
-
     /// What the rule says of `candidate`, by what stands; refusal is an error, but for a dry run.
     pub(super) fn judge(&self, candidate: &Standing) -> Result<&'static str, Failure> {
         let stands = self.standing.as_ref().map(Standing::proposed);
-        let verdict = judge(self.mutability(), self.version, stands, candidate.proposed());
+        let verdict = judge(&self.mutability, self.version, stands, candidate.proposed());
         match (verdict, &self.standing) {
             (Verdict::Taken, Some(standing)) if !self.job.dry_run => {
                 let next_free = match &self.endpoint {
@@ -172,11 +171,15 @@ impl<'a> Into<'a> {
             from,
         } = arrived;
         made.target().put(&manifest.media_type, bytes)?;
+        let who = Who {
+            time: now(),
+            ..self.admit()?.clone()
+        };
         let draft = Draft {
             version: self.version.clone(),
-            who: Who {
-                time: now(),
-                ..self.admit()?.clone()
+            who: match &self.endpoint {
+                Some(endpoint) => endpoint.known_as(who)?,
+                None => who,
             },
             children,
             publish: Publish {
@@ -221,7 +224,7 @@ impl Made<'_> {
     fn journal(&self) -> &dyn Journal {
         match self {
             Self::Store(repository) => &**repository,
-            Self::Remote(remote) => remote.journal(),
+            Self::Remote(remote) => *remote,
         }
     }
 }

@@ -2,12 +2,14 @@
 
 mod declare;
 mod history;
+mod keys;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 pub(crate) use declare::{Adopt, Destroy, Output, Preview, Up};
 pub(crate) use history::{Aliases, Log, Promote, Requirement, Restore, Rollback, Yank};
+pub(crate) use keys::{AddKey, Checkpoint, KeyChange, Keys, ListKeys, NewKey, RemoveKey, RotateKey};
 use modelkeep_core::{Host, RepoName};
 use modelkeep_server::access::AwsKey;
 
@@ -18,7 +20,7 @@ Exit codes:
   0  done
   1  failed
   2  wrong usage or settings
-  3  a registry wants other credentials
+  3  a registry wants other credentials, or the history lists another key
   4  refused: the version exists with other content
   5  a check found damage
   6  changes are pending (preview --expect-no-changes)
@@ -113,9 +115,11 @@ pub(crate) enum Command {
     Sign(Sign),
     /// Check the files of a directory or of a version against a signature
     VerifySignature(VerifySignature),
-    /// Make keys for signatures
+    /// Make keys for signatures, and say which of them may add to a history
     #[command(subcommand)]
     Keys(Keys),
+    /// Sign that a history is still what it is
+    Checkpoint(Checkpoint),
     /// Store the user and password of a registry, where docker keeps them
     Login(Login),
     /// Forget the user and password of a registry
@@ -400,25 +404,6 @@ pub(crate) struct VerifySignature {
     /// The signature
     #[arg(long, value_name = "FILE", default_value = "model.sig", value_hint = ValueHint::FilePath)]
     pub(crate) signature: PathBuf,
-    #[command(flatten)]
-    pub(crate) json: Json,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Keys {
-    /// Make a key pair: the private key in FILE, under a passphrase, and the public key in FILE.pub
-    New(NewKey),
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct NewKey {
-    /// Where the private key goes; by default the key file of the user, which signs where no other key is chosen. Nothing
-    /// is replaced
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) file: Option<PathBuf>,
-    /// Leave the private key open to whoever can read the file
-    #[arg(long)]
-    pub(crate) no_passphrase: bool,
     #[command(flatten)]
     pub(crate) json: Json,
 }

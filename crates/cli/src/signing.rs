@@ -14,7 +14,7 @@ use file::{KeyFile, is_there, public_key_in};
 pub(crate) use file::{default_file, new_passphrase, public_file, public_key, write};
 pub(crate) use first::{is_within, make_directory, offer};
 use modelkeep_ledger::{
-    Founds, History, ListedKey, Role, Seal, Who,
+    Founds, History, ListedKey, Role, Seal, Unauthorized, Who,
     signing::{PublicKey, Signer},
 };
 use program::Program;
@@ -131,8 +131,11 @@ impl Signing {
 
     /// As the ledger takes it. A history that is founded with it lists the key under `name`.
     pub(crate) fn seal(&self, name: Option<String>) -> Result<Seal, Failure> {
-        Seal::new(self.signer(), name, self.beside.clone(), self.founds)
-            .map_err(|error| Failure::new(Exit::Usage, error))
+        // Who signs with the recovery key has named it twice.
+        let own = self.public();
+        let mut beside = self.beside.clone();
+        beside.retain(|listed| listed.key != own);
+        Seal::new(self.signer(), name, beside, self.founds).map_err(|error| Failure::new(Exit::Usage, error))
     }
 }
 
@@ -148,6 +151,20 @@ pub(crate) fn who(directory: &Path, history: &History) -> Result<Who, Failure> {
 
 /// As [`who`], where nothing is done in the end: nobody is asked for a passphrase.
 pub(crate) fn admitted(directory: &Path, history: &History) -> Result<(Who, Option<Signing>), Failure> {
+    let (who, signing) = somebody(directory)?;
+    history.admits(&who)?;
+    Ok((who, signing))
+}
+
+/// Who changes the keys of a history, which nobody does without one.
+pub(crate) fn who_has_keys(directory: &Path) -> Result<Who, Failure> {
+    let (who, signing) = somebody(directory)?;
+    let signing = signing.ok_or(Unauthorized::NoKey)?;
+    signing.open()?;
+    Ok(who)
+}
+
+fn somebody(directory: &Path) -> Result<(Who, Option<Signing>), Failure> {
     let signing = Signing::find()?;
     let author = Provenance::find(directory)?.author;
     let name = Some(author.clone());
@@ -156,7 +173,6 @@ pub(crate) fn admitted(directory: &Path, history: &History) -> Result<(Who, Opti
         author,
         seal: signing.as_ref().map(|signing| signing.seal(name)).transpose()?,
     };
-    history.admits(&who)?;
     Ok((who, signing))
 }
 

@@ -83,6 +83,9 @@ pub enum Unauthorized {
     /// Recovery keys are changed by a recovery key.
     #[error("{0} is no recovery key: the recovery keys of the history are changed by one of them")]
     NoRecovery(KeyId),
+    /// The keys are not those any more that were to be changed.
+    #[error("somebody else has changed the keys of the history meanwhile")]
+    Changed,
     /// The keys that the history should have.
     #[error("that is no list of keys")]
     Keys(#[from] InvalidKeys),

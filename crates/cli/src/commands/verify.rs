@@ -21,9 +21,10 @@ use crate::{
     args::Verify,
     error::{Exit, Failure, registry},
     held::{self, read_document},
-    publishing::untold,
+    publishing::{contents_of, untold},
     report::{Answer, human, json, progress::Progress},
     settings::Settings,
+    signature::verified,
     wiring::{self, Endpoint},
 };
 
@@ -119,6 +120,7 @@ impl Findings {
         let source = repository.source();
         self.image(source, &root, publication.as_ref(), &reference.to_string());
         if let Some(publication) = &publication {
+            self.signature(source, &history, publication, &reference.to_string());
             self.tag(repository.names(), &reference, &history, publication);
         }
         Ok(repository)
@@ -190,6 +192,7 @@ impl Findings {
             };
             let what = reference.to_string();
             self.image(repository, publication.manifest(), Some(publication), &what);
+            self.signature(repository, &history, publication, &what);
             self.tag(repository, &reference, &history, publication);
         }
         match tags {
@@ -366,6 +369,22 @@ impl Findings {
             }
             Err(error) => self.problem(what, &error),
         }
+    }
+
+    /// The signature over the files must be that of the key which signed the entry, over the files that the version has.
+    fn signature(&mut self, source: &dyn Source, history: &History, publication: &Publication, what: &str) {
+        let Some(signature) = held::Signature::of(history, publication) else {
+            return;
+        };
+        // What is wrong with the contents list is said where that is looked at.
+        let Some(contents) = contents_of(source, publication.manifest()) else {
+            return;
+        };
+        if let Err(error) = verified(source, &signature.bundle, &signature.key, &contents) {
+            self.problem(what, &error);
+        }
+        self.blobs
+            .insert(signature.bundle.digest.clone(), signature.bundle);
     }
 
     /// The tag must say what the history says. The newest one may be missing: its publisher died before it, or is

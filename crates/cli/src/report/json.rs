@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use modelkeep_core::{Descriptor, Digest, ImageConfig, repositories::Enforcement};
 use modelkeep_inspect::{Record, danger::Finding};
+use modelkeep_ledger::Role;
 use modelkeep_provision::Plan;
 use serde::Serialize;
 
@@ -302,6 +303,46 @@ pub(crate) struct NewKey {
     pub(crate) private_key: String,
     pub(crate) public_key: String,
     pub(crate) key: String,
+}
+
+/// A key of a history.
+#[derive(Serialize)]
+pub(crate) struct Key {
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    pub(crate) key: String,
+    pub(crate) role: Role,
+    pub(crate) name: Option<String>,
+    /// Height of the entry that listed it.
+    pub(crate) since: u64,
+    /// Whether it is the one that signs here.
+    pub(crate) at_hand: bool,
+    /// In PEM.
+    pub(crate) public_key: String,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Keys {
+    pub(crate) repository: String,
+    pub(crate) signed: bool,
+    pub(crate) keys: Vec<Key>,
+}
+
+/// What became of the keys of a history.
+#[derive(Serialize)]
+pub(crate) struct KeysChanged {
+    pub(crate) changed: bool,
+    #[serde(flatten)]
+    pub(crate) keys: Keys,
+}
+
+/// The entry that says that a history is still what it is.
+#[derive(Serialize)]
+pub(crate) struct Checkpoint {
+    pub(crate) repository: String,
+    pub(crate) height: u64,
+    pub(crate) id: Digest,
+    pub(crate) time: String,
+    pub(crate) signed_by: String,
 }
 
 /// An alias that points at a version, and who pointed it there.

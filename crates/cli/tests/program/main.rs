@@ -10,6 +10,7 @@ mod declare;
 mod declare_aws;
 mod foreign;
 mod harness;
+mod keys;
 mod main_job;
 mod modelpack;
 mod processes;

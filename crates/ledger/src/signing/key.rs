@@ -16,6 +16,12 @@ use pkcs8::{
 pub struct KeyId(Digest);
 
 impl KeyId {
+    /// Its digits.
+    #[must_use]
+    pub fn hex(&self) -> &str {
+        self.0.hex()
+    }
+
     /// The first twelve digits; for people, never for machines.
     #[must_use]
     pub fn short(&self) -> &str {

@@ -251,6 +251,20 @@ pub trait Journal: Sync {
     fn begin<'a>(&'a self) -> Result<Box<dyn Transaction + 'a>>;
 }
 
+impl<T: Journal + ?Sized> Journal for &T {
+    fn entries(&self, from: u64) -> Result<Vec<Vec<u8>>> {
+        (**self).entries(from)
+    }
+
+    fn verified(&self) -> u64 {
+        (**self).verified()
+    }
+
+    fn begin<'a>(&'a self) -> Result<Box<dyn Transaction + 'a>> {
+        (**self).begin()
+    }
+}
+
 /// Histories, found by the name of their repository.
 pub trait Journals {
     /// The history of the repository `name`, if there is one of that name.

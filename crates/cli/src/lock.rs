@@ -14,7 +14,7 @@ use std::{
 };
 
 use modelkeep_core::{Descriptor, Digest, Host, Reference, RepoName, Tag, media, name::Target};
-use modelkeep_ledger::{EntryId, Seen, signing::KeyId};
+use modelkeep_ledger::{Conflict, EntryId, Seen, signing::KeyId};
 use serde::Deserialize;
 
 use crate::error::{Exit, Failure};
@@ -81,6 +81,16 @@ pub(crate) enum LockError {
         #[source]
         source: Malformed,
     },
+}
+
+/// A history that is not what was locked.
+#[derive(Debug, thiserror::Error)]
+#[error("{place} is not what {} says that it was", path.display())]
+pub(crate) struct Refused {
+    pub(crate) place: String,
+    pub(crate) path: PathBuf,
+    #[source]
+    pub(crate) source: Conflict,
 }
 
 /// Text that is no lock.

@@ -7,7 +7,7 @@ use std::env;
 use modelkeep_client::{Access, Keychain, Registry as Remote};
 use modelkeep_core::{
     Descriptor, Digest, Host, Limits, Reference, RepoName, Tag,
-    content::{self, Names, Need, Sink, Source, Target},
+    content::{self, Journal as _, Names, Need, Sink, Source, Target},
     media,
     name::Target as Named,
 };
@@ -54,6 +54,14 @@ impl Endpoint {
         match self {
             Self::Store(repository) => Ok(modelkeep_ledger::read(repository)?),
             Self::Remote(_) => Ok(History::default()),
+        }
+    }
+
+    /// The entries of the history, oldest first, verified; none where none is kept.
+    pub(crate) fn entries(&self) -> Result<Vec<Vec<u8>>, Failure> {
+        match self {
+            Self::Store(repository) => Ok(repository.entries(1)?),
+            Self::Remote(_) => Ok(Vec::new()),
         }
     }
 

@@ -7,7 +7,7 @@ use std::env;
 use modelkeep_client::{Access, Keychain, Registry as Remote};
 use modelkeep_core::{
     Descriptor, Digest, Host, Limits, Reference, RepoName, Tag,
-    content::{self, Journal as _, Names, Need, Sink, Source, Target},
+    content::{self, Journal, Names, Need, Sink, Source, Target},
     media,
     name::Target as Named,
 };
@@ -62,6 +62,14 @@ impl Endpoint {
         match self {
             Self::Store(repository) => Ok(repository.entries(1)?),
             Self::Remote(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// The history as an end of changes.
+    pub(crate) fn journal(&self) -> Result<Box<dyn Journal + '_>, Failure> {
+        match self {
+            Self::Store(repository) => Ok(Box::new(repository)),
+            Self::Remote(_) => Err(Failure::usage("the registry keeps no history")),
         }
     }
 

@@ -31,7 +31,7 @@ pub use delete::{DeleteError, Force, clear, delete, untag};
 pub use entry::{
     Alias, Base, Delete, Entry, EntryId, MalformedEntry, NameAfter, Note, Operation, Publish, Restore, Yank,
 };
-pub use heal::{Astray, heal};
+pub use heal::heal;
 pub use history::{History, MalformedHistory, Move, Publication, Signatures, Yanked, next, next_free};
 pub use keys::{InvalidKeys, Keys, ListedKey, Role, Seal, Unauthorized};
 pub use publish::{Draft, Outcome, PublishError, Standing, Who, entries, publish, read};

@@ -237,6 +237,10 @@ pub(crate) struct Verify {
     pub(crate) ok: bool,
     pub(crate) checked: Checked,
     pub(crate) problems: Vec<String>,
+    /// What was wrong with tags and entries, and is right now.
+    pub(crate) healed: Vec<String>,
+    /// Tags that a signed history does not have.
+    pub(crate) unlisted: Vec<String>,
 }
 
 #[derive(Clone, Copy, Default, Serialize)]

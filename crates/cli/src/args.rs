@@ -24,7 +24,7 @@ Exit codes:
   6  changes are pending (preview --expect-no-changes)
   7  refused by policy (a dangerous file, a yanked version, --require, require_enforcement, protect,
      a repository that holds images)
-  8  two histories: one of them is not to be believed
+  8  a history contradicts itself, or what was seen of it
   130  interrupted
 
 A VERSION is any OCI tag (1.0, v2.3.1-rc.1, candidate). NAME:VERSION and NAME@sha256:... work wherever VERSION does,

@@ -55,7 +55,11 @@ impl Named {
     /// Finds what a whole reference names.
     pub(crate) fn of(settings: &Settings, reference: Reference) -> Result<Self, Failure> {
         let repository = wiring::repository(settings, reference.host.as_ref(), &reference.name)?;
-        let history = repository.history()?;
+        // What a digest names is what it is, and registries need not let everybody list their tags.
+        let history = match (&repository, &reference.target) {
+            (Endpoint::Remote(_), Target::Digest(_)) => History::default(),
+            _ => repository.history()?,
+        };
         let (root, publication) = resolve(&repository, &history, &reference)?;
         Ok(Self {
             reference,
@@ -317,7 +321,7 @@ pub(crate) fn resolve(
                 return Ok((manifest, version.cloned()));
             }
             // Whoever signs a history answers for its versions: a tag that is none of them is anybody's.
-            let is_believed = tag.is_reserved() || (history.keys().is_empty() && !history.knows(tag));
+            let is_believed = tag.is_reserved() || (history.keys().is_empty() && !history.has(tag));
             let found = repository.names().resolve(tag)?;
             match found {
                 Some(manifest) if is_believed => return Ok((manifest, None)),

@@ -17,7 +17,7 @@ use std::{
 };
 
 use modelkeep_core::{Host, RepoName, content};
-use modelkeep_ledger::{Conflict, History, MalformedHistory, Seen, Signatures, Written, fork};
+use modelkeep_ledger::{Conflict, EntryId, History, MalformedHistory, Seen, Signatures, Written, fork};
 
 use files::Files;
 pub(crate) use journal::Remembering;
@@ -52,6 +52,14 @@ pub(crate) enum Error {
         evidence: Option<PathBuf>,
         /// What is to be removed to begin anew.
         files: Vec<PathBuf>,
+    },
+    #[error("{place} is not to be believed")]
+    Disputed {
+        place: String,
+        #[source]
+        source: content::Error,
+        /// Where the entries that show it are kept; `None` where they could not be.
+        evidence: Option<PathBuf>,
     },
     #[error("{} says what was seen of {place}, and is damaged", path.display())]
     Damaged { place: String, path: PathBuf },
@@ -118,10 +126,7 @@ impl Known {
             None => &elsewhere,
         };
         let same = known.iter().zip(found).take_while(|(a, b)| a == b).count();
-        let malformed = |source| Error::History {
-            place: self.files.place(),
-            source,
-        };
+        let malformed = |source| self.broken(source);
         let mut history = History::read(&found[..same], Signatures::Trust).map_err(malformed)?;
         history
             .extend(&found[same..], Signatures::Verify)
@@ -136,6 +141,43 @@ impl Known {
             self.remember(&now, found)?;
         }
         Ok(history)
+    }
+
+    /// What the journal below says of a history that contradicts itself; its entries are kept.
+    fn disputed(&self, error: content::Error) -> Error {
+        let content::Error::Conflict { evidence, .. } = &error else {
+            return Error::Content(error);
+        };
+        let sides = evidence.iter().map(|bytes| ("entry", 0, Some(bytes.as_slice())));
+        let identity = self.past().seen.as_ref().map(|seen| seen.identity.clone());
+        let identity = identity.or(evidence.first().map(|bytes| Written::id_of(bytes)));
+        let evidence = identity.and_then(|identity| self.keep(&identity, sides));
+        Error::Disputed {
+            place: self.files.place(),
+            source: error,
+            evidence,
+        }
+    }
+
+    fn keep<'a>(
+        &self,
+        identity: &EntryId,
+        sides: impl IntoIterator<Item = (&'a str, u64, Option<&'a [u8]>)>,
+    ) -> Option<PathBuf> {
+        let kept = self.files.keep_evidence(identity, sides);
+        if let Err(error) = &kept {
+            let error = human::clean(&human::chain(error));
+            human::line(&format!("note: the entries that show it are not kept: {error}"));
+        }
+        kept.ok()
+    }
+
+    /// What is known is no history.
+    pub(crate) fn broken(&self, source: MalformedHistory) -> Error {
+        Error::History {
+            place: self.files.place(),
+            source,
+        }
     }
 
     /// Writes down what has been verified, unless another process has seen more by now.
@@ -191,15 +233,11 @@ impl Known {
             ("seen", heights[0], at(known, heights[0])),
             ("found", heights[1], at(found, heights[1])),
         ];
-        let evidence = self.files.keep_evidence(&seen.identity, sides);
-        if let Err(error) = &evidence {
-            let error = human::clean(&human::chain(error));
-            human::line(&format!("note: the entries of both are not kept: {error}"));
-        }
+        let evidence = self.keep(&seen.identity, sides);
         Error::Conflict {
             place: self.files.place(),
             source,
-            evidence: evidence.ok(),
+            evidence,
             files: self.files.all(&seen.identity),
         }
     }
@@ -258,6 +296,16 @@ pub(crate) fn advice(error: &Error) -> (Exit, Vec<String>) {
                 listed(files)
             );
             (Exit::Conflict, evidence.into_iter().chain([anew]).collect())
+        }
+        Error::Disputed { evidence, .. } => {
+            let hints = evidence.iter().map(|directory| {
+                format!(
+                    "what shows it is kept in {}: show it to whoever owns the repository",
+                    directory.display()
+                )
+            });
+            let heal = "what was taken away can be put back: `modelkeep verify HOST/NAME --heal`";
+            (Exit::Conflict, hints.chain([heal.to_owned()]).collect())
         }
         Error::Damaged { path, .. } => {
             let hint = format!(

@@ -4,6 +4,7 @@ mod declared;
 mod file;
 mod origin;
 mod registry;
+mod settle;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 use modelkeep_core::{InvalidFilter, Mutability, Reference, RepoName, Tag, repositories::Enforcement};
@@ -23,6 +25,7 @@ use file::{File, bad_variable, find_file, image_path_flaw, parse_file, parse_mut
 use origin::setting;
 pub(crate) use origin::{Origin, Setting};
 pub(crate) use registry::Registry;
+use settle::settle;
 use store::store;
 
 use crate::{args::Global, error::SettingsError, freshness::MaxAge, globs::Globs};
@@ -37,6 +40,8 @@ pub(crate) struct Settings {
     /// `None` when the directory's name is no repository name, and nothing else names the repository.
     pub(crate) name: Option<Setting<RepoName>>,
     pub(crate) registry: Setting<Registry>,
+    /// How long a registry that knows no histories takes until it lists what was written.
+    pub(crate) settle: Setting<Duration>,
     /// Which tags may move: what the file says, and the aliases.
     pub(crate) mutability: Setting<Mutability>,
     pub(crate) aliases: Setting<Vec<Tag>>,
@@ -98,6 +103,14 @@ impl Settings {
         let repository = file.repository.unwrap_or_default();
         let registry = repository.registry.as_deref().map(Registry::parse).transpose();
         let registry = registry.map_err(|error| invalid("repository.registry", error.to_string()))?;
+        let said = repository.settle.map(|text| {
+            let origin = Origin::File(path.clone().unwrap_or_default());
+            (text, origin)
+        });
+        let settle = settle(said).map_err(|(origin, reason)| match origin {
+            Origin::File(_) => invalid("repository.settle", reason),
+            origin => SettingsError::Argument(format!("{origin}: {reason}")),
+        })?;
         let aliases = repository.aliases;
         if let Some(alias) = aliases.iter().flatten().find(|alias| alias.is_reserved()) {
             let reason = format!("{alias} is a name that the history needs");
@@ -183,6 +196,7 @@ impl Settings {
                 }),
             },
             registry: setting(registry, from_file, || Registry::Embedded),
+            settle,
             mutability: setting(mutability, from_file, || Mutability::Immutable),
             aliases: setting(aliases, from_file, Vec::new),
             image_path: setting(image_path, from_file, || "/models".to_owned()),

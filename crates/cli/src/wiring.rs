@@ -2,20 +2,24 @@
 
 pub(crate) mod declared;
 
-use std::env;
+use std::{env, ops::Deref, sync::Arc, thread};
 
-use modelkeep_client::{Access, Keychain, Registry as Remote};
+use modelkeep_client::{self as client, Access, Keychain};
 use modelkeep_core::{
     Descriptor, Digest, Host, Limits, Reference, RepoName, Tag,
     content::{self, Journal, Names, Need, Sink, Source, Target},
     media,
     name::Target as Named,
 };
-use modelkeep_ledger::History;
+use modelkeep_ledger::{
+    History,
+    claims::{Claims, Pace},
+};
 use modelkeep_store::{Repository, Store};
 
 use crate::{
     error::{Exit, Failure, SettingsError, Unknown},
+    known::{Known, Remembering},
     settings::{Registry, Settings},
 };
 
@@ -23,54 +27,74 @@ use crate::{
 pub(crate) enum Endpoint {
     /// In the embedded store, with its history.
     Store(Repository),
-    /// In a registry on the network, which keeps names and no history.
+    /// In a registry on the network.
     Remote(Box<Remote>),
 }
+
+/// A repository of a registry, and its history.
+pub(crate) struct Remote {
+    registry: client::Registry,
+    journal: Remembering,
+}
+
+impl Remote {
+    pub(crate) fn journal(&self) -> &dyn Journal {
+        &self.journal
+    }
+}
+
+impl Deref for Remote {
+    type Target = client::Registry;
+
+    fn deref(&self) -> &client::Registry {
+        &self.registry
+    }
+}
+
+/// Entries of a history that are fetched at once.
+const CONNECTIONS: usize = 16;
 
 impl Endpoint {
     pub(crate) fn source(&self) -> &dyn Source {
         match self {
             Self::Store(repository) => repository,
-            Self::Remote(registry) => &**registry,
+            Self::Remote(remote) => &remote.registry,
         }
     }
 
     pub(crate) fn target(&self) -> &dyn Target {
         match self {
             Self::Store(repository) => repository,
-            Self::Remote(registry) => &**registry,
+            Self::Remote(remote) => &remote.registry,
         }
     }
 
     pub(crate) fn names(&self) -> &dyn Names {
         match self {
             Self::Store(repository) => repository,
-            Self::Remote(registry) => &**registry,
+            Self::Remote(remote) => &remote.registry,
         }
     }
 
-    /// The history, empty where none is kept.
+    /// The history as it is kept.
+    pub(crate) fn journal(&self) -> &dyn Journal {
+        match self {
+            Self::Store(repository) => repository,
+            Self::Remote(remote) => remote.journal(),
+        }
+    }
+
+    /// The history, empty where there is none.
     pub(crate) fn history(&self) -> Result<History, Failure> {
         match self {
             Self::Store(repository) => Ok(modelkeep_ledger::read(repository)?),
-            Self::Remote(_) => Ok(History::default()),
+            Self::Remote(remote) => Ok(remote.journal.history()?),
         }
     }
 
-    /// The entries of the history, oldest first, verified; none where none is kept.
+    /// The entries of the history, oldest first.
     pub(crate) fn entries(&self) -> Result<Vec<Vec<u8>>, Failure> {
-        match self {
-            Self::Store(repository) => Ok(repository.entries(1)?),
-            Self::Remote(_) => Ok(Vec::new()),
-        }
-    }
-
-    /// The history as an end of changes.
-    pub(crate) fn journal(&self) -> Result<Box<dyn Journal + '_>, Failure> {
-        match self {
-            Self::Store(repository) => Ok(Box::new(repository)),
-            Self::Remote(_) => Err(Failure::usage("the registry keeps no history")),
-        }
+        Ok(self.journal().entries(1)?)
     }
 
     /// The manifest with this digest.
@@ -170,6 +194,18 @@ pub(crate) fn repository(
     }
 }
 
+/// The repository, which must exist as for [`repository`], to change what its history says.
+pub(crate) fn to_change(
+    settings: &Settings,
+    host: Option<&Host>,
+    name: &RepoName,
+) -> Result<Endpoint, Failure> {
+    match host {
+        Some(host) => remote(settings, host, name, Access::Write),
+        None => repository(settings, None, name),
+    }
+}
+
 /// The repository that is to be written to; `None` when the embedded store does not have it yet.
 pub(crate) fn for_push(
     settings: &Settings,
@@ -187,9 +223,24 @@ pub(crate) fn for_push(
 
 fn remote(settings: &Settings, host: &Host, name: &RepoName, access: Access) -> Result<Endpoint, Failure> {
     let keychain = Keychain::from_environment(&variable);
-    let registry = Remote::new(host, name, access, keychain, settings.network.clone(), &variable)
+    let registry = client::Registry::new(host, name, access, keychain, settings.network.clone(), &variable)
         .map_err(Failure::failed)?;
-    Ok(Endpoint::Remote(Box::new(registry)))
+    let pace = Pace {
+        settle: settings.settle.value,
+        connections: CONNECTIONS,
+        wait: Arc::new(thread::sleep),
+    };
+    let mutability = settings.mutability.value.clone();
+    let (reached, place) = (registry.clone(), format!("{host}/{name}"));
+    let open = move |known: &Known| {
+        let claims = Claims::new(reached.clone(), &place, mutability.clone(), pace.clone());
+        let claims = claims
+            .knowing(known.entries())
+            .map_err(|source| known.broken(source))?;
+        Ok(Box::new(claims) as Box<dyn Journal + Send>)
+    };
+    let journal = Remembering::new(&settings.store.value, host, name, Box::new(open));
+    Ok(Endpoint::Remote(Box::new(Remote { registry, journal })))
 }
 
 /// A variable of the environment.
@@ -208,13 +259,17 @@ pub(crate) fn existing(settings: &Settings) -> Result<Option<Store>, Failure> {
 
 /// A repository of a registry, and another one of the same registry from which it takes blobs over.
 pub(crate) struct Mounting<'a> {
-    registry: &'a Remote,
+    registry: &'a client::Registry,
     from: &'a RepoName,
 }
 
 impl<'a> Mounting<'a> {
     /// `None` when `from` lies elsewhere, or is the same repository.
-    pub(crate) fn between(registry: &'a Remote, from: &'a Reference, to: &Reference) -> Option<Self> {
+    pub(crate) fn between(
+        registry: &'a client::Registry,
+        from: &'a Reference,
+        to: &Reference,
+    ) -> Option<Self> {
         let beside = from.host == to.host && from.name != to.name;
         let from = &from.name;
         beside.then_some(Self { registry, from })

@@ -2,7 +2,8 @@
 //!
 //! A [`Registry`] is one repository of a registry on the network, as an end of a transfer: it implements
 //! [`Source`](modelkeep_core::content::Source), [`Target`](modelkeep_core::content::Target) and
-//! [`Names`](modelkeep_core::content::Names). A [`Keychain`] finds and stores credentials where docker and podman keep
+//! [`Names`](modelkeep_core::content::Names), and whatever
+//! registry it is, [`Manifests`](modelkeep_core::content::Manifests). A [`Keychain`] finds and stores credentials where docker and podman keep
 //! theirs. A [`Daemon`] is the docker engine of this machine, which takes and gives images as archives.
 //!
 //! Everything blocks, in the thread that calls, and bytes go from the caller's memory into the connection. Passwords and
@@ -32,6 +33,7 @@ mod credentials;
 mod daemon;
 mod error;
 mod http;
+mod manifests;
 mod names;
 mod open;
 mod pace;

@@ -7,10 +7,12 @@
 //! again what was hashed on the way to it, and never accepts what nobody hashed.
 
 mod arrival;
+mod manifests;
 
 use std::io::{self, Read};
 
 pub use arrival::Arrival;
+pub use manifests::Manifests;
 
 use crate::{Algorithm, ByteRange, Descriptor, Digest, Hashed, Hasher, Limits, Mutability, RepoName, Tag};
 
@@ -59,6 +61,16 @@ pub enum Error {
     Overtaken {
         /// What was to be changed.
         what: String,
+    },
+    /// It contradicts itself, or what was seen of it before: of two accounts one at most is true.
+    #[error("{what} contradicts itself: {how}")]
+    Conflict {
+        /// What was read.
+        what: String,
+        /// Where the accounts part.
+        how: String,
+        /// The bytes that show it.
+        evidence: Vec<Vec<u8>>,
     },
     /// The operating system refused.
     #[error("cannot {doing}")]
@@ -249,20 +261,6 @@ pub trait Journal: Sync {
     /// # Errors
     /// [`Error::NotFound`] when the repository does not exist; [`Error::Io`], also within a change.
     fn begin<'a>(&'a self) -> Result<Box<dyn Transaction + 'a>>;
-}
-
-impl<T: Journal + ?Sized> Journal for &T {
-    fn entries(&self, from: u64) -> Result<Vec<Vec<u8>>> {
-        (**self).entries(from)
-    }
-
-    fn verified(&self) -> u64 {
-        (**self).verified()
-    }
-
-    fn begin<'a>(&'a self) -> Result<Box<dyn Transaction + 'a>> {
-        (**self).begin()
-    }
 }
 
 /// Histories, found by the name of their repository.

@@ -36,6 +36,8 @@ pub mod annotation {
     pub const ROOT: &str = "dev.modelkeep.root";
     /// What the files of a version say that it is, in JSON (`docs/reference/record.md`). A label only.
     pub const RECORD: &str = "dev.modelkeep.record";
+    /// An entry of a history, as it is kept on registries that know none (`docs/reference/history.md`).
+    pub const ENTRY: &str = "dev.modelkeep.entry";
 }
 
 /// An OCI image manifest (image-spec, `manifest.md`), or Docker's, which has the same shape.

@@ -210,6 +210,18 @@ impl History {
         self.time.as_deref()
     }
 
+    /// Whether somebody who may add to the history now made this, wherever it belongs: what anybody can write says
+    /// nothing against a history that is signed.
+    pub(crate) fn vouches(&self, written: &Written) -> bool {
+        match &written.bundle {
+            Some(bundle) if !self.keys.is_empty() => {
+                let mut listed = self.keys.listed().iter();
+                listed.any(|listed| bundle.verify(&listed.key).is_ok())
+            }
+            _ => self.keys.is_empty() && written.entry.history() == self.first.as_ref(),
+        }
+    }
+
     /// Who may add to it.
     #[must_use]
     pub fn keys(&self) -> &Keys {
@@ -391,6 +403,12 @@ impl History {
         self.height
     }
 
+    /// Whether anything ever had the name.
+    #[must_use]
+    pub fn has(&self, name: &Tag) -> bool {
+        self.names.contains_key(name)
+    }
+
     /// The newest entry, if it published a version.
     #[must_use]
     pub fn last(&self) -> Option<&Publication> {
@@ -454,12 +472,6 @@ impl History {
     /// Every name that it speaks of, with the manifest that it has now, if it has one.
     pub fn names(&self) -> impl Iterator<Item = (&Tag, Option<&Descriptor>)> {
         self.names.keys().map(|name| (name, self.manifest(name)))
-    }
-
-    /// Whether it says what becomes of `name`: then no tag does, even where the name was taken away.
-    #[must_use]
-    pub fn knows(&self, name: &Tag) -> bool {
-        self.names.contains_key(name)
     }
 
     /// The manifest that stood under `version`, when it was deleted and its name is kept for that alone.

@@ -10,6 +10,8 @@
 
 mod alias;
 mod change;
+pub mod claim;
+pub mod claims;
 mod delete;
 mod entry;
 mod heal;

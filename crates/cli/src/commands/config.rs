@@ -52,6 +52,7 @@ fn rows(settings: &Settings) -> Vec<json::Setting> {
     }
     rows.extend([
         row("repository.registry", &settings.registry, ToString::to_string),
+        row("repository.settle", &settings.settle, |time| format!("{time:?}")),
         row(
             "repository.image_tag_mutability",
             &settings.mutability,

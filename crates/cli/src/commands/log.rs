@@ -11,12 +11,12 @@ use crate::{
 };
 
 pub(super) fn run(arguments: &Log, settings: &Settings) -> Result<Answer, Failure> {
-    let repository = named_repository(settings, arguments.name.as_deref())?;
-    let entries = modelkeep_ledger::entries(&repository)?;
+    let (name, repository) = named_repository(settings, arguments.name.as_deref())?;
+    let entries = modelkeep_ledger::entries(repository.journal())?;
     let events: Vec<json::Event> = entries.iter().rev().map(event).collect();
     if arguments.json.json {
         return Ok(json::answer(&json::Log {
-            repository: repository.name().to_string(),
+            repository: name.to_string(),
             events,
         }));
     }

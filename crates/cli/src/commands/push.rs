@@ -6,7 +6,6 @@ mod holders;
 mod job;
 mod layers;
 mod record;
-mod remote;
 mod unsafe_files;
 
 pub(crate) use job::cache_path;
@@ -185,8 +184,12 @@ struct Decided {
 }
 
 fn summary(report: &json::Push) -> String {
+    let enforced = match report.enforcement {
+        "client" => "; enforced by: client",
+        _ => "",
+    };
     format!(
-        "{} {}: {}, {}; read {}, wrote {}, {} of {} reused",
+        "{} {}: {}, {}; read {}, wrote {}, {} of {} reused{enforced}",
         report.outcome,
         report.reference,
         human::count(report.files, "file"),

@@ -159,7 +159,7 @@ impl Findings {
         quiet: bool,
     ) -> Result<(json::Verify, Exit), Failure> {
         match endpoint {
-            Some(Endpoint::Remote(registry)) => self.read(&|blob| read_whole(&*registry, blob), quiet),
+            Some(Endpoint::Remote(registry)) => self.read(&|blob| read_whole(&**registry, blob), quiet),
             _ => {
                 let store = open(settings)?;
                 self.read(&|blob| store.check(&blob.digest), quiet)

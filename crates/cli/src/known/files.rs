@@ -129,10 +129,10 @@ impl Files {
     }
 
     /// Keeps entries that contradict each other, and gives the directory.
-    pub(super) fn keep_evidence(
+    pub(super) fn keep_evidence<'a>(
         &self,
         identity: &EntryId,
-        sides: [(&str, u64, Option<&[u8]>); 2],
+        sides: impl IntoIterator<Item = (&'a str, u64, Option<&'a [u8]>)>,
     ) -> Result<PathBuf, content::Error> {
         let directory = self.root.join("evidence").join(identity.hex());
         let kept = |path: &Path| content::Error::io(format!("write {}", path.display()));

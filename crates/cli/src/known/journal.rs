@@ -1,39 +1,85 @@
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
 use modelkeep_core::{
-    Descriptor, Digest, Mutability, Tag,
+    Descriptor, Digest, Host, Mutability, RepoName, Tag,
     content::{Journal, Names, Result, Transaction},
 };
 use modelkeep_ledger::History;
 
 use super::{Error, Known};
 
+/// Opens the history of a registry, of which some is known.
+type Open = dyn Fn(&Known) -> std::result::Result<Box<dyn Journal + Send>, Error> + Send + Sync;
+
 /// The history of a registry, held against what has been seen of it: whatever is read has been verified and is
-/// remembered then, and so is what is added.
-pub(crate) struct Remembering<'a> {
-    journal: Box<dyn Journal + 'a>,
+/// remembered then, and so is what is added. Neither is asked before it is needed.
+pub(crate) struct Remembering {
+    store: PathBuf,
+    host: Host,
+    name: RepoName,
+    open: Box<Open>,
+    opened: OnceLock<Opened>,
+}
+
+struct Opened {
+    journal: Box<dyn Journal + Send>,
     known: Known,
 }
 
-impl<'a> Remembering<'a> {
-    pub(crate) fn new(journal: Box<dyn Journal + 'a>, known: Known) -> Self {
-        Self { journal, known }
+impl Remembering {
+    pub(crate) fn new(store: &Path, host: &Host, name: &RepoName, open: Box<Open>) -> Self {
+        Self {
+            store: store.to_owned(),
+            host: host.clone(),
+            name: name.clone(),
+            open,
+            opened: OnceLock::new(),
+        }
+    }
+
+    fn opened(&self) -> std::result::Result<&Opened, Error> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened);
+        }
+        let known = Known::recall(&self.store, &self.host, &self.name)?;
+        let journal = (self.open)(&known)?;
+        Ok(self.opened.get_or_init(|| Opened { journal, known }))
     }
 
     /// The history as it is now.
     pub(crate) fn history(&self) -> std::result::Result<History, Error> {
-        self.known.accept(self.journal.entries(1)?)
+        let opened = self.opened()?;
+        opened.accept(opened.journal.entries(1))
     }
 
-    fn accept(&self, entries: Vec<Vec<u8>>, from: u64) -> Result<Vec<Vec<u8>>> {
-        let skipped = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
-        let asked = entries.iter().skip(skipped).cloned().collect();
-        self.known.accept(entries)?;
-        Ok(asked)
+    /// What has been seen of it.
+    pub(crate) fn known(&self) -> std::result::Result<&Known, Error> {
+        Ok(&self.opened()?.known)
     }
 }
 
-impl Journal for Remembering<'_> {
+impl Opened {
+    fn accept(&self, read: Result<Vec<Vec<u8>>>) -> std::result::Result<History, Error> {
+        match read {
+            Ok(entries) => self.known.accept(entries),
+            Err(error) => Err(self.known.disputed(error)),
+        }
+    }
+
+    fn entries(&self, read: Result<Vec<Vec<u8>>>, from: u64) -> Result<Vec<Vec<u8>>> {
+        self.accept(read)?;
+        let skipped = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
+        Ok(self.known.entries().into_iter().skip(skipped).collect())
+    }
+}
+
+impl Journal for Remembering {
     fn entries(&self, from: u64) -> Result<Vec<Vec<u8>>> {
-        self.accept(self.journal.entries(1)?, from)
+        let opened = self.opened()?;
+        opened.entries(opened.journal.entries(1), from)
     }
 
     fn verified(&self) -> u64 {
@@ -41,21 +87,23 @@ impl Journal for Remembering<'_> {
     }
 
     fn begin<'a>(&'a self) -> Result<Box<dyn Transaction + 'a>> {
+        let opened = self.opened()?;
+        let transaction = opened.journal.begin();
         Ok(Box::new(Change {
-            transaction: self.journal.begin()?,
-            remembering: self,
+            transaction: transaction.map_err(|error| opened.known.disputed(error))?,
+            opened,
         }))
     }
 }
 
 struct Change<'a> {
     transaction: Box<dyn Transaction + 'a>,
-    remembering: &'a Remembering<'a>,
+    opened: &'a Opened,
 }
 
 impl Journal for Change<'_> {
     fn entries(&self, from: u64) -> Result<Vec<Vec<u8>>> {
-        self.remembering.accept(self.transaction.entries(1)?, from)
+        self.opened.entries(self.transaction.entries(1), from)
     }
 
     fn verified(&self) -> u64 {
@@ -93,7 +141,7 @@ impl Transaction for Change<'_> {
     fn append(&mut self, height: u64, entry: &[u8]) -> Result<()> {
         self.transaction.append(height, entry)?;
         // The registry has it now: nobody shall be told that it has not.
-        Ok(self.remembering.known.added(height, entry)?)
+        Ok(self.opened.known.added(height, entry)?)
     }
 
     fn set_tag(&mut self, tag: &Tag, manifest: &Descriptor) -> Result<()> {

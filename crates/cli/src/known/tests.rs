@@ -244,23 +244,47 @@ fn processes_that_remember_at_once_forget_nothing() {
     assert_eq!(known.past().seen.as_ref().unwrap().height, 6);
 }
 
+/// The end in memory, shared.
+struct Shared(Arc<Memory>);
+
+impl Journal for Shared {
+    fn entries(&self, from: u64) -> content::Result<Vec<Vec<u8>>> {
+        self.0.entries(from)
+    }
+
+    fn verified(&self) -> u64 {
+        0
+    }
+
+    fn begin<'a>(&'a self) -> content::Result<Box<dyn content::Transaction + 'a>> {
+        Journal::begin(&*self.0)
+    }
+}
+
 #[test]
 fn what_is_added_is_known_at_once() {
     let (home, key) = (Home::new(), key());
-    let end = Memory::default();
+    let remembering = |end: &Arc<Memory>| {
+        let (host, name) = PLACE.split_once('/').unwrap();
+        let (host, name) = (host.parse().unwrap(), name.parse().unwrap());
+        let end = Arc::clone(end);
+        let open = move |_: &Known| Ok(Box::new(Shared(Arc::clone(&end))) as Box<dyn Journal + Send>);
+        Remembering::new(home.0.path(), &host, &name, Box::new(open))
+    };
+    let end = Arc::new(Memory::default());
     let seal = Seal::new(key, None, Vec::new()).unwrap();
-    let remembering = Remembering::new(Box::new(&end), home.known(PLACE));
-    push(&end, &remembering, "1.0", &who(Some(seal.clone())));
-    push(&end, &remembering, "1.1", &who(Some(seal)));
-    let entries = end.entries(1).unwrap();
+    let journal = remembering(&end);
+    push(&end, &journal, "1.0", &who(Some(seal.clone())));
+    push(&end, &journal, "1.1", &who(Some(seal)));
+    let entries = Journal::entries(&*end, 1).unwrap();
     assert_eq!(home.known(PLACE).entries(), entries);
-    let taken_back = Memory::default();
-    Journal::begin(&taken_back)
+    let taken_back = Arc::new(Memory::default());
+    Journal::begin(&*taken_back)
         .unwrap()
         .append(1, &entries[0])
         .unwrap();
-    let remembering = Remembering::new(Box::new(&taken_back), home.known(PLACE));
-    assert!(matches!(remembering.history(), Err(Error::Conflict { .. })));
-    let refused = modelkeep_ledger::read(&remembering).unwrap_err();
+    let journal = remembering(&taken_back);
+    assert!(matches!(journal.history(), Err(Error::Conflict { .. })));
+    let refused = modelkeep_ledger::read(&journal).unwrap_err();
     assert!(matches!(find(&refused), Some(Error::Conflict { .. })));
 }

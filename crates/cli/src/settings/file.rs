@@ -25,6 +25,7 @@ pub(super) struct File {
 pub(super) struct RepositoryTable {
     pub(super) name: Option<RepoName>,
     pub(super) registry: Option<String>,
+    pub(super) settle: Option<String>,
     pub(super) image_tag_mutability: Option<String>,
     #[serde(default)]
     pub(super) image_tag_mutability_exclusion_filters: Vec<TagFilter>,

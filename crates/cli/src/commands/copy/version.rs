@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use modelkeep_client::Registry;
 use modelkeep_core::{
-    ByteRange, Descriptor, Limits, Mutability, Reference, Tag,
-    content::{Need, Source, Target},
+    ByteRange, Descriptor, Digest, Limits, Mutability, Reference, Tag,
+    content::{Journal, Need, Source, Target},
     name::Target as Named,
 };
-use modelkeep_ledger::{Draft, Outcome, Publish, PublishError, Standing, Verdict, Who, judge, publish};
+use modelkeep_ledger::{
+    Draft, History, Outcome, Publish, PublishError, Standing, Verdict, Who, judge, publish,
+};
 use modelkeep_store::{Repository, Store};
 use modelkeep_transfer::{Copied, Tree};
 
@@ -18,8 +19,8 @@ use crate::{
     origin::Origin,
     place::Place,
     provenance::{Provenance, now},
-    publishing::{self, check_version, next_free_of},
-    wiring::{self, Endpoint, Mounting},
+    publishing::{check_version, next_free_of, standing},
+    wiring::{self, Endpoint, Mounting, Remote},
 };
 
 /// The version that is to be, and what is there.
@@ -29,6 +30,7 @@ pub(super) struct Into<'a> {
     pub(super) version: &'a Tag,
     /// `None` when the embedded store does not have the repository yet.
     pub(super) endpoint: Option<Endpoint>,
+    history: History,
     pub(super) standing: Option<Standing>,
 }
 
@@ -52,13 +54,12 @@ impl<'a> Into<'a> {
         };
         check_version(job.settings, version)?;
         let endpoint = wiring::for_push(job.settings, reference.host.as_ref(), &reference.name)?;
+        let history = match &endpoint {
+            Some(endpoint) => endpoint.history()?,
+            None => History::default(),
+        };
         let standing = match &endpoint {
-            Some(Endpoint::Remote(registry)) => publishing::standing(registry, version)?,
-            Some(endpoint @ Endpoint::Store(_)) => {
-                let history = endpoint.history()?;
-                let publication = history.version(version);
-                publication.map(|publication| Standing::from(&publication.publish))
-            }
+            Some(endpoint) => standing(endpoint, &history, version)?,
             None => None,
         };
         Ok(Self {
@@ -66,6 +67,7 @@ impl<'a> Into<'a> {
             reference,
             version,
             endpoint,
+            history,
             standing,
         })
     }
@@ -90,7 +92,7 @@ impl<'a> Into<'a> {
         match (verdict, &self.standing) {
             (Verdict::Taken, Some(standing)) if !self.job.dry_run => {
                 let next_free = match &self.endpoint {
-                    Some(endpoint) => next_free_of(endpoint, self.version)?,
+                    Some(endpoint) => next_free_of(endpoint, &self.history, self.version)?,
                     None => None,
                 };
                 Err(self.refused(PublishError::Taken {
@@ -117,7 +119,7 @@ impl<'a> Into<'a> {
     /// The end, which is made if it is not there.
     pub(super) fn made(&self) -> Result<Made<'_>, Failure> {
         match &self.endpoint {
-            Some(Endpoint::Remote(registry)) => Ok(Made::Remote(registry)),
+            Some(Endpoint::Remote(remote)) => Ok(Made::Remote(remote)),
             _ => {
                 let settings = self.job.settings;
                 let store = Store::create(&settings.store.value)?;
@@ -128,12 +130,12 @@ impl<'a> Into<'a> {
         }
     }
 
-    /// Makes what has arrived the version.
+    /// Makes what has arrived the version, and says what came of it in JSON's words, and what stands then.
     pub(super) fn publish(
         &self,
         made: &Made<'_>,
         arrived: Arrived<'_>,
-    ) -> Result<publishing::Published, Failure> {
+    ) -> Result<(&'static str, Digest), Failure> {
         let Arrived {
             manifest,
             bytes,
@@ -141,52 +143,32 @@ impl<'a> Into<'a> {
             said,
             from,
         } = arrived;
-        match made {
-            Made::Remote(registry) => {
-                let remote = publishing::Remote {
-                    registry,
-                    version: self.version,
-                    mutability: self.mutability(),
-                    reference: self.reference.to_string(),
-                };
-                remote
-                    .publish(&said.model.standing(manifest.clone()), bytes)
-                    .map_err(|failure| self.refused(failure))
-            }
-            Made::Store(repository) => {
-                repository.put(&manifest.media_type, bytes)?;
-                let draft = Draft {
-                    version: self.version.clone(),
-                    who: Who {
-                        time: now(),
-                        author: author()?,
-                        seal: None,
-                    },
-                    children,
-                    publish: Publish {
-                        manifest: Descriptor::plain(
-                            &manifest.media_type,
-                            manifest.digest.clone(),
-                            manifest.size,
-                        ),
-                        root: said.model.root,
-                        base: said.model.base,
-                        from: Some(from),
-                        signature: None,
-                        message: said.message,
-                        metrics: said.metrics,
-                        params: said.params,
-                    },
-                };
-                let (outcome, standing) =
-                    publish(&**repository, draft).map_err(|error| self.refused(error))?;
-                let outcome = match outcome {
-                    Outcome::Published => "published",
-                    Outcome::Unchanged => "unchanged",
-                };
-                Ok((outcome, standing.manifest.digest))
-            }
-        }
+        made.target().put(&manifest.media_type, bytes)?;
+        let draft = Draft {
+            version: self.version.clone(),
+            who: Who {
+                time: now(),
+                author: author()?,
+                seal: None,
+            },
+            children,
+            publish: Publish {
+                manifest: Descriptor::plain(&manifest.media_type, manifest.digest.clone(), manifest.size),
+                root: said.model.root,
+                base: said.model.base,
+                from: Some(from),
+                signature: None,
+                message: said.message,
+                metrics: said.metrics,
+                params: said.params,
+            },
+        };
+        let (outcome, standing) = publish(made.journal(), draft).map_err(|error| self.refused(error))?;
+        let outcome = match outcome {
+            Outcome::Published => "published",
+            Outcome::Unchanged => "unchanged",
+        };
+        Ok((outcome, standing.manifest.digest))
     }
 }
 
@@ -198,14 +180,21 @@ pub(super) fn author() -> Result<String, Failure> {
 /// Where a version goes.
 pub(super) enum Made<'a> {
     Store(Box<Repository>),
-    Remote(&'a Registry),
+    Remote(&'a Remote),
 }
 
 impl Made<'_> {
     pub(super) fn target(&self) -> &dyn Target {
         match self {
             Self::Store(repository) => &**repository,
-            Self::Remote(registry) => *registry,
+            Self::Remote(remote) => &***remote,
+        }
+    }
+
+    fn journal(&self) -> &dyn Journal {
+        match self {
+            Self::Store(repository) => &**repository,
+            Self::Remote(remote) => remote.journal(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use modelkeep_core::{
     Bump, Descriptor, Digest, Limits, Mutability, Reference, SemVer, Tag,
-    content::{self, Names, Target},
+    content::{self, Journal, Target},
     name::Target as Named,
 };
 use modelkeep_ledger::{
@@ -31,7 +31,7 @@ use crate::{
     globs::Globs,
     held::read_manifest,
     provenance::now,
-    publishing::{check_version, standing},
+    publishing::{check_version, next_free_of, standing, untold},
     report::{human, json, progress::Progress},
     settings::{Origin, Settings},
     tensors::HashCache,
@@ -93,10 +93,8 @@ impl<'a> Job<'a> {
             None => next_version(arguments, endpoint.as_ref(), &history)?,
         };
         let standing = match &endpoint {
-            Some(Endpoint::Remote(registry)) => standing(registry, &version)?,
-            _ => history
-                .version(&version)
-                .map(|publication| Standing::from(&publication.publish)),
+            Some(endpoint) => standing(endpoint, &history, &version)?,
+            None => None,
         };
         Ok(Self {
             arguments,
@@ -181,10 +179,9 @@ impl<'a> Job<'a> {
         let Some(standing) = &self.standing else {
             return Ok(false);
         };
-        let tag = match self.stored() {
-            Some(repository) => repository.resolve(&self.version)?,
-            // There, what stands was found by its tag.
-            None => Some(standing.manifest.clone()),
+        let tag = match &self.endpoint {
+            Some(endpoint) => endpoint.names().resolve(&self.version)?,
+            None => None,
         };
         Ok(self.mutability().holds(&self.version)
             && tag.is_some_and(|tag| tag.digest == standing.manifest.digest))
@@ -265,8 +262,21 @@ impl<'a> Job<'a> {
     /// Stores the layers and publishes the version.
     pub(super) fn publish(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
         match &self.endpoint {
-            Some(Endpoint::Remote(registry)) => self.publish_remote(registry, figures, progress),
+            Some(endpoint @ Endpoint::Remote(_)) => {
+                let (said, author) = self.said(figures)?;
+                self.check_image(&said)?;
+                let (target, journal) = (endpoint.target(), endpoint.journal());
+                self.publish_into(target, journal, &said, &author, figures, progress)
+            }
             _ => self.publish_stored(figures, progress),
+        }
+    }
+
+    /// A version to propose instead of one that is taken.
+    fn next_free(&self) -> Result<Option<Tag>, Failure> {
+        match &self.endpoint {
+            Some(endpoint) => next_free_of(endpoint, &self.history, &self.version),
+            None => Ok(self.history.next_free(&self.version)),
         }
     }
 
@@ -275,30 +285,33 @@ impl<'a> Job<'a> {
         self.check_image(&said)?;
         let store = Store::create(&self.settings.store.value)?;
         let (repository, _) = store.create_repository(&self.name, &self.settings.mutability.value, &now())?;
-        until_nothing_is_lost(|| self.publish_into(&repository, &said, &author, figures, progress))
+        until_nothing_is_lost(|| {
+            self.publish_into(&repository, &repository, &said, &author, figures, progress)
+        })
     }
 
     fn publish_into(
         &self,
-        repository: &Repository,
+        target: &dyn Target,
+        journal: &dyn Journal,
         said: &Said,
         author: &str,
         figures: &Figures,
         progress: &Progress,
     ) -> Result<Decided, Failure> {
-        let copied = self.copy_base(repository, progress)?;
-        let mut packed = self.pack(Some(repository), progress)?;
+        let copied = self.copy_base(target, progress)?;
+        let mut packed = self.pack(Some(target), progress)?;
         packed.bytes_written += copied.bytes;
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
-        let (recorded, layers) = self.recorded_layers(&packed, Some(repository))?;
+        let (recorded, layers) = self.recorded_layers(&packed, Some(target))?;
         let said = Said {
             record: Some(recorded),
             ..said.clone()
         };
         let image = self.image(contents, &layers, &said)?;
         for blob in image.configs.iter().chain(&image.manifests).chain(&image.index) {
-            repository.put(&blob.descriptor.media_type, &blob.bytes)?;
+            target.put(&blob.descriptor.media_type, &blob.bytes)?;
         }
         let draft = Draft {
             version: self.version.clone(),
@@ -326,7 +339,7 @@ impl<'a> Job<'a> {
                 params: figures.params.clone(),
             },
         };
-        let (outcome, standing) = publish(repository, draft)?;
+        let (outcome, standing) = publish(journal, draft)?;
         Ok(Decided {
             outcome: match outcome {
                 Outcome::Published => "published",
@@ -396,13 +409,10 @@ fn next_version(arguments: &Push, endpoint: Option<&Endpoint>, history: &History
     };
     let next = match endpoint {
         Some(endpoint @ Endpoint::Remote(_)) => {
-            let taken = match endpoint.versions() {
-                // The first version makes the repository.
-                Err(content::Error::NotFound { .. }) => Vec::new(),
-                taken => taken?,
-            };
-            let highest = taken.iter().filter_map(SemVer::parse).max_by(|a, b| a.cmp(b));
-            modelkeep_ledger::next(highest, |tag| taken.contains(tag), bump)
+            let tagged = untold(endpoint, history)?;
+            let numbers = tagged.iter().filter_map(SemVer::parse);
+            let highest = numbers.chain(history.highest()).max_by(|a, b| a.cmp(b));
+            modelkeep_ledger::next(highest, |tag| history.has(tag) || tagged.contains(tag), bump)
         }
         _ => history.next(bump),
     };

@@ -162,12 +162,12 @@ impl Findings {
             Err(error) => return self.problem(&what, &error),
         };
         // Anybody may have put it there, and nobody of ours reads it.
-        if is_remote && !history.keys().is_empty() && !history.knows(tag) {
+        if is_remote && !history.keys().is_empty() && !history.has(tag) {
             return self.unlisted.push(format!("{what} {}", manifest.digest));
         }
-        self.versions += u64::from(is_remote && !history.knows(tag));
+        self.versions += u64::from(is_remote && !history.has(tag));
         self.image(endpoint.source(), &manifest, None, &what);
-        if !history.knows(tag) && (!is_remote || history.height() > 0) {
+        if !history.has(tag) && (!is_remote || history.height() > 0) {
             self.lost(endpoint.source(), &manifest, tag, &what);
         }
     }
@@ -240,7 +240,7 @@ impl Findings {
         if before.is_empty() {
             return Ok(());
         }
-        for (tag, error) in modelkeep_ledger::heal(&*endpoint.journal()?, asked)? {
+        for (tag, error) in modelkeep_ledger::heal(endpoint.journal(), asked)? {
             let what = reference(place, &tag);
             self.problem(&format!("{what} cannot be put right"), &error);
         }

@@ -20,7 +20,6 @@ use modelkeep_core::{Host, RepoName, content};
 use modelkeep_ledger::{Conflict, EntryId, History, MalformedHistory, Seen, Signatures, Written, fork};
 
 use files::Files;
-pub(crate) use journal::Remembering;
 
 use crate::{
     error::{Exit, Failure},
@@ -185,7 +184,7 @@ impl Known {
         let written = self.files.change(|files| {
             let theirs = files.entries_of(&now.identity)?;
             if theirs.len() <= found.len() || now.check(&theirs).is_err() {
-                for seen in &all_of(&theirs) {
+                if let Some(seen) = &all_of(&theirs) {
                     seen.check(found)
                         .map_err(|source| self.conflict(seen, source, &theirs, found))?;
                 }

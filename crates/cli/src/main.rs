@@ -17,6 +17,7 @@ mod lock;
 mod model;
 mod origin;
 mod place;
+mod promise;
 mod provenance;
 mod publishing;
 mod report;

@@ -2,13 +2,14 @@
 
 use modelkeep_core::{
     Contents, Descriptor, Digest, Document, Tag, annotation,
-    content::{self, Names, Source},
+    content::{self, Source},
 };
 use modelkeep_ledger::{Base, History, Standing, next_free};
 
 use crate::{
     error::Failure,
     held::{is_about, read_document, read_image},
+    promise::Keeper,
     settings::Settings,
     wiring::Endpoint,
 };
@@ -59,7 +60,7 @@ impl Model {
     }
 }
 
-/// What stands under a name: by the history, or on a registry by the tag that has none.
+/// What stands under a name: by the history, or on a registry that keeps none by the tag that is not in it.
 pub(crate) fn standing(
     endpoint: &Endpoint,
     history: &History,
@@ -68,10 +69,10 @@ pub(crate) fn standing(
     if let Some(publication) = history.version(version) {
         return Ok(Some(Standing::from(&publication.publish)));
     }
-    let Endpoint::Remote(registry) = endpoint else {
+    if endpoint.keeper()? != Keeper::Client {
         return Ok(None);
-    };
-    let Some(manifest) = registry.resolve(version)? else {
+    }
+    let Some(manifest) = endpoint.names().resolve(version)? else {
         return Ok(None);
     };
     let model = Model::of(endpoint.source(), &manifest);
@@ -105,9 +106,9 @@ pub(crate) fn next_free_of(
 
 /// The tags of a registry that are versions, and that its history says nothing of: something else wrote them.
 pub(crate) fn untold(endpoint: &Endpoint, history: &History) -> Result<Vec<Tag>, content::Error> {
-    let Endpoint::Remote(_) = endpoint else {
+    if endpoint.keeper()? != Keeper::Client {
         return Ok(Vec::new());
-    };
+    }
     let mut tags = match endpoint.versions() {
         // The first version makes the repository.
         Err(content::Error::NotFound { .. }) => Vec::new(),

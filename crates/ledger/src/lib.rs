@@ -1,13 +1,15 @@
 //! What a version is and may become.
 //!
 //! A repository's [`History`] is a chain of [`Entry`] documents, each naming the one before it by digest. It is the
-//! truth about versions: a tag that says otherwise has been moved. [`publish()`], [`tag()`], [`delete()`], [`untag`] and
-//! [`clear`] are the only ways to change one, for the command line and for the server alike, and [`judge`] is the rule that they follow.
+//! truth about versions: a tag that says otherwise has been moved. [`publish()`], [`tag()`], [`delete()`], [`untag`],
+//! [`clear`], [`promote`], [`rollback`], [`yank()`], [`restore`], [`rekey()`] and [`checkpoint`] are the only ways to make an
+//! entry, for the command line and for the server alike; [`accept()`] takes one that was made elsewhere, by the same rules.
 //!
 //! Nothing here does I/O: entries are read and written through [`modelkeep_core::content::Journal`].
 
 #![forbid(unsafe_code)]
 
+mod accept;
 mod alias;
 mod change;
 pub mod claim;
@@ -28,6 +30,7 @@ mod tag;
 mod written;
 mod yank;
 
+pub use accept::{AcceptError, accept};
 pub use alias::{AliasError, promote, rollback};
 pub use delete::{DeleteError, Force, clear, delete, untag};
 pub use entry::{

@@ -132,6 +132,8 @@ impl Registry {
             Action::Catalog => oci::catalog::list(exchange),
             Action::Tags(name) => oci::tags::list(exchange, name),
             Action::Referrers(name, subject) => oci::referrers::list(exchange, name, subject),
+            Action::ReadHistory(name) => oci::history::read(exchange, name),
+            Action::AddToHistory(name) => oci::history::add(exchange, name),
             Action::ReadManifest(name, reference) => oci::manifests::read(exchange, name, reference),
             Action::PushManifest(name, reference) => oci::manifests::push(exchange, name, reference),
             Action::DeleteManifest(name, reference) => oci::manifests::delete(exchange, name, reference),

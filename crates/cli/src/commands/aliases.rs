@@ -24,7 +24,7 @@ pub(super) fn promote(arguments: &Promote, settings: &Settings, quiet: bool) -> 
     }
     let outcome = modelkeep_ledger::promote(
         repository.journal(),
-        &who()?,
+        &who(&repository)?,
         &arguments.alias,
         version,
         arguments.message.clone(),
@@ -41,7 +41,12 @@ pub(super) fn promote(arguments: &Promote, settings: &Settings, quiet: bool) -> 
 pub(super) fn rollback(arguments: &Rollback, settings: &Settings) -> Result<Answer, Failure> {
     let (reference, repository) = named(settings, &arguments.alias)?;
     let alias = tag(&reference)?;
-    modelkeep_ledger::rollback(repository.journal(), &who()?, alias, arguments.message.clone())?;
+    modelkeep_ledger::rollback(
+        repository.journal(),
+        &who(&repository)?,
+        alias,
+        arguments.message.clone(),
+    )?;
     answer(
         &repository,
         &reference.name,
@@ -144,12 +149,13 @@ pub(super) fn tag(reference: &Reference) -> Result<&Tag, Failure> {
     }
 }
 
-pub(super) fn who() -> Result<Who, Failure> {
-    Ok(Who {
+/// Who adds to the history of `repository`.
+pub(super) fn who(repository: &Endpoint) -> Result<Who, Failure> {
+    Ok(repository.known_as(Who {
         time: now(),
         author: Provenance::find(Path::new("."))?.author,
         seal: None,
-    })
+    })?)
 }
 
 fn answer(

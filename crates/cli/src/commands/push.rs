@@ -16,7 +16,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use modelkeep_core::{Descriptor, Digest, Host, RepoName, Tag};
+use modelkeep_core::{Descriptor, Digest, Host, Mutability, RepoName, Tag};
 use modelkeep_inspect::Survey;
 use modelkeep_ledger::{History, Standing};
 use modelkeep_package::{
@@ -30,6 +30,7 @@ use super::workers;
 use crate::{
     args::{Global, Push},
     error::{Exit, Failure},
+    promise::Keeper,
     report::{Answer, human, json, progress::Progress},
     settings::Settings,
     tensors::HashCache,
@@ -159,6 +160,8 @@ struct Job<'a> {
     /// `None` when the embedded store does not have the repository yet.
     endpoint: Option<Endpoint>,
     host: Option<Host>,
+    keeper: Keeper,
+    mutability: Mutability,
     history: History,
     /// What the version is now.
     standing: Option<Standing>,

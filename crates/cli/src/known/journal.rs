@@ -1,109 +1,55 @@
-use std::{
-    path::{Path, PathBuf},
-    sync::OnceLock,
-};
-
 use modelkeep_core::{
-    Descriptor, Digest, Host, Mutability, RepoName, Tag,
+    Descriptor, Digest, Mutability, Tag,
     content::{Journal, Names, Result, Transaction},
 };
 use modelkeep_ledger::History;
 
 use super::{Error, Known};
 
-/// Opens the history of a registry, of which some is known.
-type Open = dyn Fn(&Known) -> std::result::Result<Box<dyn Journal + Send>, Error> + Send + Sync;
-
-/// The history of a registry, held against what has been seen of it: whatever is read has been verified and is
-/// remembered then, and so is what is added. Neither is asked before it is needed.
-pub(crate) struct Remembering {
-    store: PathBuf,
-    host: Host,
-    name: RepoName,
-    open: Box<Open>,
-    opened: OnceLock<Opened>,
-}
-
-struct Opened {
-    journal: Box<dyn Journal + Send>,
-    known: Known,
-}
-
-impl Remembering {
-    pub(crate) fn new(store: &Path, host: &Host, name: &RepoName, open: Box<Open>) -> Self {
-        Self {
-            store: store.to_owned(),
-            host: host.clone(),
-            name: name.clone(),
-            open,
-            opened: OnceLock::new(),
-        }
+/// A journal held against what has been seen of it: whatever is read has been verified and is remembered then, and so is
+/// what is added.
+impl Known {
+    /// The history as `journal` has it now.
+    pub(crate) fn read(&self, journal: &dyn Journal) -> std::result::Result<History, Error> {
+        self.accept_read(journal.entries(1))
     }
 
-    fn opened(&self) -> std::result::Result<&Opened, Error> {
-        if let Some(opened) = self.opened.get() {
-            return Ok(opened);
-        }
-        let known = Known::recall(&self.store, &self.host, &self.name)?;
-        let journal = (self.open)(&known)?;
-        Ok(self.opened.get_or_init(|| Opened { journal, known }))
+    /// The entries of `journal` from the height `from` on.
+    pub(crate) fn entries_of(&self, journal: &dyn Journal, from: u64) -> Result<Vec<Vec<u8>>> {
+        self.checked(journal.entries(1), from)
     }
 
-    /// The history as it is now.
-    pub(crate) fn history(&self) -> std::result::Result<History, Error> {
-        let opened = self.opened()?;
-        opened.accept(opened.journal.entries(1))
-    }
-
-    /// What has been seen of it.
-    pub(crate) fn known(&self) -> std::result::Result<&Known, Error> {
-        Ok(&self.opened()?.known)
-    }
-}
-
-impl Opened {
-    fn accept(&self, read: Result<Vec<Vec<u8>>>) -> std::result::Result<History, Error> {
-        match read {
-            Ok(entries) => self.known.accept(entries),
-            Err(error) => Err(self.known.disputed(error)),
-        }
-    }
-
-    fn entries(&self, read: Result<Vec<Vec<u8>>>, from: u64) -> Result<Vec<Vec<u8>>> {
-        self.accept(read)?;
-        let skipped = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
-        Ok(self.known.entries().into_iter().skip(skipped).collect())
-    }
-}
-
-impl Journal for Remembering {
-    fn entries(&self, from: u64) -> Result<Vec<Vec<u8>>> {
-        let opened = self.opened()?;
-        opened.entries(opened.journal.entries(1), from)
-    }
-
-    fn verified(&self) -> u64 {
-        u64::MAX
-    }
-
-    fn begin<'a>(&'a self) -> Result<Box<dyn Transaction + 'a>> {
-        let opened = self.opened()?;
-        let transaction = opened.journal.begin();
+    /// Begins a change of `journal`.
+    pub(crate) fn begin<'a>(&'a self, journal: &'a dyn Journal) -> Result<Box<dyn Transaction + 'a>> {
+        let transaction = journal.begin().map_err(|error| self.disputed(error))?;
         Ok(Box::new(Change {
-            transaction: transaction.map_err(|error| opened.known.disputed(error))?,
-            opened,
+            transaction,
+            known: self,
         }))
+    }
+
+    fn accept_read(&self, read: Result<Vec<Vec<u8>>>) -> std::result::Result<History, Error> {
+        match read {
+            Ok(entries) => self.accept(entries),
+            Err(error) => Err(self.disputed(error)),
+        }
+    }
+
+    fn checked(&self, read: Result<Vec<Vec<u8>>>, from: u64) -> Result<Vec<Vec<u8>>> {
+        self.accept_read(read)?;
+        let skipped = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
+        Ok(self.entries().into_iter().skip(skipped).collect())
     }
 }
 
 struct Change<'a> {
     transaction: Box<dyn Transaction + 'a>,
-    opened: &'a Opened,
+    known: &'a Known,
 }
 
 impl Journal for Change<'_> {
     fn entries(&self, from: u64) -> Result<Vec<Vec<u8>>> {
-        self.opened.entries(self.transaction.entries(1), from)
+        self.known.checked(self.transaction.entries(1), from)
     }
 
     fn verified(&self) -> u64 {
@@ -130,6 +76,10 @@ impl Transaction for Change<'_> {
         self.transaction.mutability()
     }
 
+    fn keeps_tags(&self) -> bool {
+        self.transaction.keeps_tags()
+    }
+
     fn manifest(&self, digest: &Digest) -> Result<Option<Descriptor>> {
         self.transaction.manifest(digest)
     }
@@ -141,7 +91,7 @@ impl Transaction for Change<'_> {
     fn append(&mut self, height: u64, entry: &[u8]) -> Result<()> {
         self.transaction.append(height, entry)?;
         // The registry has it now: nobody shall be told that it has not.
-        Ok(self.opened.known.added(height, entry)?)
+        Ok(self.known.added(height, entry)?)
     }
 
     fn set_tag(&mut self, tag: &Tag, manifest: &Descriptor) -> Result<()> {

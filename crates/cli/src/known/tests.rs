@@ -244,47 +244,40 @@ fn processes_that_remember_at_once_forget_nothing() {
     assert_eq!(known.past().seen.as_ref().unwrap().height, 6);
 }
 
-/// The end in memory, shared.
-struct Shared(Arc<Memory>);
+/// A journal that is held against what is known of it, as that of a registry.
+struct Held<'a>(&'a Memory, Known);
 
-impl Journal for Shared {
+impl Journal for Held<'_> {
     fn entries(&self, from: u64) -> content::Result<Vec<Vec<u8>>> {
-        self.0.entries(from)
+        self.1.entries_of(self.0, from)
     }
 
     fn verified(&self) -> u64 {
-        0
+        u64::MAX
     }
 
     fn begin<'a>(&'a self) -> content::Result<Box<dyn content::Transaction + 'a>> {
-        Journal::begin(&*self.0)
+        self.1.begin(self.0)
     }
 }
 
 #[test]
 fn what_is_added_is_known_at_once() {
     let (home, key) = (Home::new(), key());
-    let remembering = |end: &Arc<Memory>| {
-        let (host, name) = PLACE.split_once('/').unwrap();
-        let (host, name) = (host.parse().unwrap(), name.parse().unwrap());
-        let end = Arc::clone(end);
-        let open = move |_: &Known| Ok(Box::new(Shared(Arc::clone(&end))) as Box<dyn Journal + Send>);
-        Remembering::new(home.0.path(), &host, &name, Box::new(open))
-    };
-    let end = Arc::new(Memory::default());
+    let end = Memory::default();
     let seal = Seal::new(key, None, Vec::new()).unwrap();
-    let journal = remembering(&end);
+    let journal = Held(&end, home.known(PLACE));
     push(&end, &journal, "1.0", &who(Some(seal.clone())));
     push(&end, &journal, "1.1", &who(Some(seal)));
-    let entries = Journal::entries(&*end, 1).unwrap();
+    let entries = Journal::entries(&end, 1).unwrap();
     assert_eq!(home.known(PLACE).entries(), entries);
-    let taken_back = Arc::new(Memory::default());
-    Journal::begin(&*taken_back)
+    let taken_back = Memory::default();
+    Journal::begin(&taken_back)
         .unwrap()
         .append(1, &entries[0])
         .unwrap();
-    let journal = remembering(&taken_back);
-    assert!(matches!(journal.history(), Err(Error::Conflict { .. })));
+    let journal = Held(&taken_back, home.known(PLACE));
     let refused = modelkeep_ledger::read(&journal).unwrap_err();
     assert!(matches!(find(&refused), Some(Error::Conflict { .. })));
+    assert!(matches!(journal.begin().unwrap().entries(1), Err(_)));
 }

@@ -30,6 +30,7 @@ pub(super) struct Into<'a> {
     pub(super) version: &'a Tag,
     /// `None` when the embedded store does not have the repository yet.
     pub(super) endpoint: Option<Endpoint>,
+    mutability: Mutability,
     history: History,
     pub(super) standing: Option<Standing>,
 }
@@ -62,11 +63,16 @@ impl<'a> Into<'a> {
             Some(endpoint) => standing(endpoint, &history, version)?,
             None => None,
         };
+        let mutability = match &endpoint {
+            Some(endpoint) => endpoint.mutability()?,
+            None => None,
+        };
         Ok(Self {
             job,
             reference,
             version,
             endpoint,
+            mutability: mutability.unwrap_or_else(|| job.settings.mutability.value.clone()),
             history,
             standing,
         })
@@ -78,17 +84,10 @@ impl<'a> Into<'a> {
         endpoint.map_or_else(Limits::default, |endpoint| endpoint.target().limits())
     }
 
-    fn mutability(&self) -> &Mutability {
-        match &self.endpoint {
-            Some(Endpoint::Store(repository)) => repository.mutability(),
-            _ => &self.job.settings.mutability.value,
-        }
-    }
-
     /// What the rule says of `candidate`, by what stands; refusal is an error, but for a dry run.
     pub(super) fn judge(&self, candidate: &Standing) -> Result<&'static str, Failure> {
         let stands = self.standing.as_ref().map(Standing::proposed);
-        let verdict = judge(self.mutability(), self.version, stands, candidate.proposed());
+        let verdict = judge(&self.mutability, self.version, stands, candidate.proposed());
         match (verdict, &self.standing) {
             (Verdict::Taken, Some(standing)) if !self.job.dry_run => {
                 let next_free = match &self.endpoint {
@@ -144,12 +143,16 @@ impl<'a> Into<'a> {
             from,
         } = arrived;
         made.target().put(&manifest.media_type, bytes)?;
+        let who = Who {
+            time: now(),
+            author: author()?,
+            seal: None,
+        };
         let draft = Draft {
             version: self.version.clone(),
-            who: Who {
-                time: now(),
-                author: author()?,
-                seal: None,
+            who: match &self.endpoint {
+                Some(endpoint) => endpoint.known_as(who)?,
+                None => who,
             },
             children,
             publish: Publish {
@@ -194,7 +197,7 @@ impl Made<'_> {
     fn journal(&self) -> &dyn Journal {
         match self {
             Self::Store(repository) => &**repository,
-            Self::Remote(remote) => remote.journal(),
+            Self::Remote(remote) => *remote,
         }
     }
 }

@@ -30,6 +30,7 @@ use crate::{
     error::{Exit, Failure},
     globs::Globs,
     held::read_manifest,
+    promise::Keeper,
     provenance::now,
     publishing::{check_version, next_free_of, standing, untold},
     report::{human, json, progress::Progress},
@@ -96,6 +97,10 @@ impl<'a> Job<'a> {
             Some(endpoint) => standing(endpoint, &history, &version)?,
             None => None,
         };
+        let (keeper, mutability) = match &endpoint {
+            Some(endpoint) => (endpoint.keeper()?, endpoint.mutability()?),
+            None => (Keeper::Store, None),
+        };
         Ok(Self {
             arguments,
             settings,
@@ -113,6 +118,8 @@ impl<'a> Job<'a> {
             cache: Cache::open(cache_path(settings, directory)),
             endpoint,
             host,
+            keeper,
+            mutability: mutability.unwrap_or_else(|| settings.mutability.value.clone()),
             history,
             standing,
         })
@@ -135,10 +142,7 @@ impl<'a> Job<'a> {
 
     /// Which versions may move.
     pub(super) fn mutability(&self) -> &Mutability {
-        match self.stored() {
-            Some(repository) => repository.mutability(),
-            None => &self.settings.mutability.value,
-        }
+        &self.mutability
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -160,13 +164,13 @@ impl<'a> Job<'a> {
             human::line(&format!("warning: {}", human::clean(&text)));
         }
         let said = &self.settings.mutability;
-        if let (Some(repository), Origin::File(path)) = (self.stored(), &said.origin)
-            && *repository.mutability() != said.value
+        if let Origin::File(path) = &said.origin
+            && self.mutability != said.value
         {
             human::line(&format!(
                 "warning: {} was made as {}, and stays so whatever {} says now",
                 self.name,
-                repository.mutability().as_str(),
+                self.mutability.as_str(),
                 path.display()
             ));
         }
@@ -313,12 +317,16 @@ impl<'a> Job<'a> {
         for blob in image.configs.iter().chain(&image.manifests).chain(&image.index) {
             target.put(&blob.descriptor.media_type, &blob.bytes)?;
         }
+        let who = Who {
+            time: now(),
+            author: author.to_owned(),
+            seal: None,
+        };
         let draft = Draft {
             version: self.version.clone(),
-            who: Who {
-                time: now(),
-                author: author.to_owned(),
-                seal: None,
+            who: match &self.endpoint {
+                Some(endpoint) => endpoint.known_as(who)?,
+                None => who,
             },
             children: match &image.index {
                 Some(_) => image
@@ -359,10 +367,7 @@ impl<'a> Job<'a> {
             digest: decided.digest.clone(),
             content_root: decided.root.clone(),
             outcome: decided.outcome,
-            enforcement: match self.host {
-                Some(_) => "client",
-                None => "store",
-            },
+            enforcement: self.keeper.as_str(),
             files: self.files.len() as u64,
             bytes: self.bytes(),
             bytes_read: packed.bytes_read,
@@ -408,13 +413,13 @@ fn next_version(arguments: &Push, endpoint: Option<&Endpoint>, history: &History
         None => return Err(Failure::usage("push needs a VERSION or --next STEP")),
     };
     let next = match endpoint {
-        Some(endpoint @ Endpoint::Remote(_)) => {
+        Some(endpoint) => {
             let tagged = untold(endpoint, history)?;
             let numbers = tagged.iter().filter_map(SemVer::parse);
             let highest = numbers.chain(history.highest()).max_by(|a, b| a.cmp(b));
             modelkeep_ledger::next(highest, |tag| history.has(tag) || tagged.contains(tag), bump)
         }
-        _ => history.next(bump),
+        None => history.next(bump),
     };
     next.ok_or_else(|| Failure::usage("there is no number after the highest version: name one"))
 }

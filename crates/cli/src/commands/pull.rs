@@ -1,5 +1,7 @@
 //! `modelkeep pull`
 
+mod locked;
+
 use std::path::{Path, PathBuf};
 
 use modelkeep_core::{ModelPath, content::Error};
@@ -24,83 +26,134 @@ use crate::{
 };
 
 pub(super) fn run(arguments: &Pull, settings: &Settings, quiet: bool) -> Result<Answer, Failure> {
-    let included = Included::parse(&arguments.include)?;
-    let held = Held::find_for_use(settings, &arguments.version)?;
-    let holding = Holding::of(&held, settings)?;
-    let directory = match &arguments.output {
-        Some(directory) => directory.clone(),
-        None => default_directory(&held),
+    let job = Job {
+        included: Included::parse(&arguments.include)?,
+        arguments,
+        quiet,
     };
-    let signature = arguments.with_signature.as_deref();
-    let signature = signature
-        .map(|file| Ok::<_, Failure>((file, signature_of(&held, &holding, file, &directory)?)))
-        .transpose()?;
-    let include = |path: &ModelPath| included.matches(path);
-    let total = match &holding.contents {
-        Some(contents) => {
-            let files = contents.files().iter().filter(|file| include(&file.path));
-            files.fold(0u64, |sum, file| sum.saturating_add(file.size))
+    if arguments.locked {
+        return job.locked(settings);
+    }
+    let version = arguments.version.as_deref().unwrap_or_default();
+    let report = job.pull(&Held::find_for_use(settings, version)?, settings)?;
+    Ok(job.answer(&report))
+}
+
+struct Job<'a> {
+    arguments: &'a Pull,
+    included: Included,
+    quiet: bool,
+}
+
+impl Job<'_> {
+    /// What the lock file names, or all of it.
+    fn locked(&self, settings: &Settings) -> Result<Answer, Failure> {
+        let (path, found) = locked::find(settings, self.arguments.version.as_deref())?;
+        if found.len() > 1 && self.arguments.output.is_some() {
+            return Err(Failure::usage(format!(
+                "{} versions are locked, and -o DIR is for one",
+                found.len()
+            )));
         }
-        None => holding.packed_bytes(),
-    };
-    let findings = findings(&held, &holding, &include);
-    if !quiet {
-        findings::warn(findings.iter());
-        if !holding.is_own {
-            human::line(&format!(
-                "note: {0} is {1}; `modelkeep scan {0}` looks for what in it could do harm",
-                held.reference, holding.described.kind
-            ));
+        let mut pulled = Vec::new();
+        for locked in found {
+            pulled.push(self.pull(&locked.held(settings)?, settings)?);
+        }
+        match (pulled.as_slice(), &self.arguments.version) {
+            ([one], Some(_)) => Ok(self.answer(one)),
+            (all, _) if !self.arguments.json.json => {
+                let lines = all.iter().map(|report| format!("{}\n", report.directory));
+                Ok(Answer::done(lines.collect::<String>()))
+            }
+            _ => Ok(json::answer(&json::Locked {
+                path: path.display().to_string(),
+                pulled,
+            })),
         }
     }
-    let options = UnpackOptions {
-        existing: if arguments.force {
-            Existing::Replace
-        } else {
-            Existing::Refuse
-        },
-        workers: workers(),
-    };
-    let progress = Progress::begin(quiet || arguments.json.json, total, "written");
-    let add = |bytes| progress.add(bytes);
-    let unpacked = unpack(
-        held.repository.source(),
-        &holding.described,
-        holding.contents.as_ref(),
-        &include,
-        &directory,
-        &options,
-        &add,
-    )
-    .map_err(|error| failure(error, &held))?;
-    if let Some((file, bundle)) = &signature {
-        publish::replace(file, bundle)
-            .map_err(|error| Failure::failed(Error::io(format!("write {}", file.display()))(error)))?;
+
+    fn answer(&self, report: &json::Pull) -> Answer {
+        if self.arguments.json.json {
+            return json::answer(report);
+        }
+        Answer::done(format!("{}\n", report.directory))
     }
-    let report = json::Pull {
-        reference: held.reference.to_string(),
-        version: held.version(),
-        digest: held.root.digest.clone(),
-        directory: directory.display().to_string(),
-        files: unpacked.files as u64,
-        bytes: unpacked.bytes,
-        bytes_written: unpacked.bytes_written,
-        signature: signature.map(|(file, _)| file.display().to_string()),
-        files_reused: unpacked.reused_files as u64,
-        findings,
-    };
-    progress.end(&format!(
-        "pulled {}: {}, {}, verified; wrote {}, {} reused",
-        report.reference,
-        human::count(report.files, "file"),
-        human::bytes(report.bytes),
-        human::bytes(report.bytes_written),
-        human::count(report.files_reused, "file"),
-    ));
-    if arguments.json.json {
-        return Ok(json::answer(&report));
+
+    fn pull(&self, held: &Held, settings: &Settings) -> Result<json::Pull, Failure> {
+        let arguments = self.arguments;
+        let holding = Holding::of(held, settings)?;
+        let directory = match &arguments.output {
+            Some(directory) => directory.clone(),
+            None => default_directory(held),
+        };
+        let signature = arguments.with_signature.as_deref();
+        let signature = signature
+            .map(|file| Ok::<_, Failure>((file, signature_of(held, &holding, file, &directory)?)))
+            .transpose()?;
+        let include = |path: &ModelPath| self.included.matches(path);
+        let total = match &holding.contents {
+            Some(contents) => {
+                let files = contents.files().iter().filter(|file| include(&file.path));
+                files.fold(0u64, |sum, file| sum.saturating_add(file.size))
+            }
+            None => holding.packed_bytes(),
+        };
+        let findings = findings(held, &holding, &include);
+        if !self.quiet {
+            findings::warn(findings.iter());
+            if !holding.is_own {
+                human::line(&format!(
+                    "note: {0} is {1}; `modelkeep scan {0}` looks for what in it could do harm",
+                    held.reference, holding.described.kind
+                ));
+            }
+        }
+        let options = UnpackOptions {
+            existing: if arguments.force {
+                Existing::Replace
+            } else {
+                Existing::Refuse
+            },
+            workers: workers(),
+        };
+        let progress = Progress::begin(self.quiet || arguments.json.json, total, "written");
+        let add = |bytes| progress.add(bytes);
+        let unpacked = unpack(
+            held.repository.source(),
+            &holding.described,
+            holding.contents.as_ref(),
+            &include,
+            &directory,
+            &options,
+            &add,
+        )
+        .map_err(|error| failure(error, held))?;
+        if let Some((file, bundle)) = &signature {
+            publish::replace(file, bundle)
+                .map_err(|error| Failure::failed(Error::io(format!("write {}", file.display()))(error)))?;
+        }
+        let report = json::Pull {
+            reference: held.reference.to_string(),
+            version: held.version(),
+            digest: held.root.digest.clone(),
+            directory: directory.display().to_string(),
+            files: unpacked.files as u64,
+            bytes: unpacked.bytes,
+            bytes_written: unpacked.bytes_written,
+            signature: signature.map(|(file, _)| file.display().to_string()),
+            files_reused: unpacked.reused_files as u64,
+            findings,
+        };
+        progress.end(&format!(
+            "pulled {}: {}, {}, verified; wrote {}, {} reused",
+            report.reference,
+            human::count(report.files, "file"),
+            human::bytes(report.bytes),
+            human::bytes(report.bytes_written),
+            human::count(report.files_reused, "file"),
+        ));
+        Ok(report)
     }
-    Ok(Answer::done(format!("{}\n", report.directory)))
 }
 
 /// The bundle over the files of the version, which goes to `file`. The files are then written from the same list that

@@ -11,6 +11,7 @@ mod declare_aws;
 mod foreign;
 mod harness;
 mod keys;
+mod lock;
 mod main_job;
 mod modelpack;
 mod processes;

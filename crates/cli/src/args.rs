@@ -26,6 +26,7 @@ Exit codes:
   6  changes are pending (preview --expect-no-changes)
   7  refused by policy (a dangerous file, a yanked version, --require, require_enforcement, protect,
      a repository that holds images)
+  8  a history contradicts itself, or what was seen of it
   130  interrupted
 
 A VERSION is any OCI tag (1.0, v2.3.1-rc.1, candidate). NAME:VERSION and NAME@sha256:... work wherever VERSION does,
@@ -92,7 +93,9 @@ pub(crate) enum Command {
     Scan(Scan),
     /// Write the files of a version to a directory
     Pull(Pull),
-    /// Read again what is stored, and compare it with its digests
+    /// Lock versions by digest in modelkeep.lock, which belongs into version control
+    Lock(Lock),
+    /// Read again what is stored, and compare it with its digests, and the tags with the history
     Verify(Verify),
     /// Copy an image between the store, registries, OCI layouts and docker
     Copy(Copy),
@@ -170,6 +173,9 @@ pub(crate) struct Push {
     /// A parameter of the training, as NAME=VALUE; may be given several times
     #[arg(long = "param", value_name = "NAME=VALUE")]
     pub(crate) params: Vec<String>,
+    /// What the version is: an image, or a ModelPack artifact with a layer for each file [default: image]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
     /// Publish an index for amd64 and arm64 over the same layers
     #[arg(long, conflicts_with = "base")]
     pub(crate) index: bool,
@@ -185,6 +191,26 @@ pub(crate) struct Push {
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) json: Json,
+}
+
+/// What a version is: an OCI image, whose layers are archives, or a ModelPack artifact, whose layers are the files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Format {
+    #[default]
+    Image,
+    #[value(name = "modelpack")]
+    ModelPack,
+}
+
+impl Format {
+    /// Its name.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::ModelPack => "modelpack",
+        }
+    }
 }
 
 /// Which number `--next` raises.
@@ -281,7 +307,12 @@ pub(crate) enum DiffFormat {
 #[derive(Args, Debug)]
 pub(crate) struct Pull {
     /// VERSION, NAME:VERSION or NAME@DIGEST
-    pub(crate) version: String,
+    #[arg(required_unless_present = "locked")]
+    pub(crate) version: Option<String>,
+    /// What modelkeep.lock says, by digest, whatever has become of tags and histories: VERSION, NAME:VERSION or an
+    /// alias that is locked, or all that is
+    #[arg(long)]
+    pub(crate) locked: bool,
     /// Where the files go; by default NAME-VERSION
     #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) output: Option<PathBuf>,
@@ -299,12 +330,25 @@ pub(crate) struct Pull {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct Lock {
+    /// NAME:VERSION or NAME:ALIAS, of the store or with HOST/ before it; without any, all that is locked, anew
+    #[arg(value_name = "VERSION|ALIAS")]
+    pub(crate) names: Vec<String>,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct Verify {
-    /// VERSION, NAME:VERSION or NAME@DIGEST; without it all versions of the repository
+    /// VERSION, NAME:VERSION or NAME@DIGEST, or HOST/NAME for all versions of that repository; without it all versions
+    /// of the repository of the settings
     pub(crate) version: Option<String>,
     /// Everything in the store
     #[arg(long, conflicts_with = "version")]
     pub(crate) all: bool,
+    /// Put tags back that are not what the history says, and entries of the history that were seen and are gone
+    #[arg(long)]
+    pub(crate) heal: bool,
     #[command(flatten)]
     pub(crate) json: Json,
 }

@@ -7,7 +7,7 @@ use std::{error::Error, io, path::PathBuf, process::ExitCode};
 use modelkeep_core::{Digest, InvalidName, RepoName, content};
 use modelkeep_ledger::{MalformedHistory, PublishError, Unauthorized};
 
-use crate::settings::Registry;
+use crate::{known, settings::Registry};
 
 /// Exit codes, as `--help` documents them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,7 @@ pub(crate) enum Exit {
     Damage = 5,
     Pending = 6,
     Policy = 7,
+    Conflict = 8,
 }
 
 impl From<Exit> for ExitCode {
@@ -64,6 +65,14 @@ impl Failure {
                 None => failure,
             };
         }
+        if let Some(found) = known::find(&error) {
+            let (exit, hints) = known::advice(found);
+            let error = error.into();
+            return Self { exit, error, hints };
+        }
+        if is_conflict(&error) {
+            return Self::new(Exit::Conflict, error);
+        }
         if is_damage(&error) {
             return Self::new(Exit::Damage, error)
                 .hint("`modelkeep verify --all` lists everything that is damaged");
@@ -106,6 +115,13 @@ fn advice(error: &modelkeep_client::Error) -> (Exit, Option<String>) {
         ),
         Registry::Aws { host, source } => aws_advice(host, source),
         error if error.is_authentication() => (Exit::Authentication, None),
+        error if error.refuses_listing() => (
+            Exit::Failed,
+            Some(
+                "whose tags cannot be listed can only be read by digest: HOST/NAME@sha256:..., which needs no history"
+                    .to_owned(),
+            ),
+        ),
         Registry::TooLarge { .. } => (
             Exit::Failed,
             Some("split the file: safetensors in shards are what the libraries expect".to_owned()),
@@ -136,6 +152,18 @@ fn aws_advice(host: &str, error: &modelkeep_client::aws::Error) -> (Exit, Option
         false => Exit::Usage,
     };
     (exit, Some(hint))
+}
+
+/// Whether there are two accounts of what happened.
+fn is_conflict(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(content::Error::Conflict { .. }) = error.downcast_ref() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// Whether something that is stored is not what it should be.

@@ -9,11 +9,16 @@ mod args;
 mod commands;
 mod condition;
 mod error;
+mod freshness;
 mod globs;
 mod held;
+mod holding;
+mod known;
+mod lock;
 mod model;
 mod origin;
 mod place;
+mod promise;
 mod provenance;
 mod publishing;
 mod report;
@@ -22,6 +27,7 @@ mod signature;
 mod signing;
 mod subject;
 mod tensors;
+mod whole;
 mod wiring;
 
 use std::{

@@ -1,15 +1,15 @@
-//! What becomes a version, whoever made it, and how it becomes one on a registry that does not refuse to overwrite.
+//! What becomes a version, whoever made it.
 
-use modelkeep_client::Registry;
 use modelkeep_core::{
-    Contents, Descriptor, Digest, Document, Mutability, Tag, annotation,
-    content::{self, Names, Source},
+    Contents, Descriptor, Digest, Document, Tag, annotation,
+    content::{self, Source},
 };
-use modelkeep_ledger::{Base, PublishError, Standing, Verdict, judge, next_free};
+use modelkeep_ledger::{Base, History, Standing, next_free};
 
 use crate::{
-    error::{Exit, Failure, registry},
+    error::Failure,
     held::{is_about, read_document, read_image},
+    promise::Keeper,
     settings::Settings,
     wiring::Endpoint,
 };
@@ -63,12 +63,22 @@ pub(crate) fn contents_of(source: &dyn Source, manifest: &Descriptor) -> Option<
     is_about(&contents, &image).then_some(contents)
 }
 
-/// What stands under a tag of a registry.
-pub(crate) fn standing(registry: &Registry, tag: &Tag) -> Result<Option<Standing>, Failure> {
-    let Some(manifest) = registry.resolve(tag)? else {
+/// What stands under a name: by the history, or on a registry that keeps none by the tag that is not in it.
+pub(crate) fn standing(
+    endpoint: &Endpoint,
+    history: &History,
+    version: &Tag,
+) -> Result<Option<Standing>, Failure> {
+    if let Some(publication) = history.version(version) {
+        return Ok(Some(Standing::from(&publication.publish)));
+    }
+    if endpoint.keeper()? != Keeper::Client {
+        return Ok(None);
+    }
+    let Some(manifest) = endpoint.names().resolve(version)? else {
         return Ok(None);
     };
-    let model = Model::of(registry, &manifest);
+    let model = Model::of(endpoint.source(), &manifest);
     Ok(Some(model.standing(manifest)))
 }
 
@@ -87,86 +97,26 @@ pub(crate) fn check_version(settings: &Settings, version: &Tag) -> Result<(), Fa
     Ok(())
 }
 
-/// A version of a registry that keeps no history, and may be overwritten there: so we do not.
-pub(crate) struct Remote<'a> {
-    pub(crate) registry: &'a Registry,
-    pub(crate) version: &'a Tag,
-    pub(crate) mutability: &'a Mutability,
-    /// For messages.
-    pub(crate) reference: String,
-}
-
-/// What came of publishing: in JSON's words, and what stands then.
-pub(crate) type Published = (&'static str, Digest);
-
-impl Remote<'_> {
-    /// Publishes what `candidate` is; its manifest is `bytes`, and everything that it names is there. The tag is
-    /// looked at before and after: what another client published in between is not overwritten silently.
-    pub(crate) fn publish(&self, candidate: &Standing, bytes: &[u8]) -> Result<Published, Failure> {
-        let top = &candidate.manifest;
-        let before = standing(self.registry, self.version)?;
-        let stands = before.as_ref().map(Standing::proposed);
-        let verdict = judge(self.mutability, self.version, stands, candidate.proposed());
-        match (verdict, &before) {
-            (Verdict::Taken, Some(standing)) => return Err(self.taken(&standing.manifest, top)?),
-            (Verdict::Same, Some(standing)) => return Ok(("unchanged", standing.manifest.digest.clone())),
-            _ => {}
-        }
-        let put = self.registry.put_manifest(self.version, &top.media_type, bytes);
-        // A registry that keeps versions itself refuses when somebody was faster.
-        if let Err(error) = put {
-            match self.registry.resolve(self.version) {
-                Ok(Some(other)) if other.digest != top.digest => return Err(self.taken(&other, top)?),
-                // Its answer was lost.
-                Ok(Some(_)) => {}
-                // The name is kept for what was deleted under it.
-                _ if is_conflict(&error) => return Err(Failure::new(Exit::Exists, error)),
-                _ => return Err(error.into()),
-            }
-        }
-        match self.registry.resolve(self.version)? {
-            Some(after) if after.digest == top.digest => Ok(("published", after.digest)),
-            Some(other) => Err(self.taken(&other, top)?),
-            None => Err(Failure::failed(content::Error::NotFound {
-                what: format!("the version {} that was just written", self.version),
-                place: self.reference.clone(),
-            })),
-        }
-    }
-
-    fn taken(&self, standing: &Descriptor, refused: &Descriptor) -> Result<Failure, Failure> {
-        let taken = versions(self.registry)?;
-        Ok(PublishError::Taken {
-            version: self.version.clone(),
-            standing: standing.digest.clone(),
-            refused: refused.digest.clone(),
-            next_free: next_free(|tag| taken.contains(tag), self.version),
-        }
-        .into())
-    }
-}
-
-/// Whether a registry that enforces immutable tags refused: what it says names the reason.
-fn is_conflict(error: &content::Error) -> bool {
-    matches!(
-        registry(error),
-        Some(modelkeep_client::Error::Status { status: 409, .. })
-    )
-}
-
-fn versions(registry: &Registry) -> Result<Vec<Tag>, content::Error> {
-    let mut tags = registry.tags()?;
-    tags.retain(|tag| !tag.is_reserved());
-    Ok(tags)
-}
-
 /// A version to propose instead of one that is taken.
-pub(crate) fn next_free_of(endpoint: &Endpoint, version: &Tag) -> Result<Option<Tag>, Failure> {
-    Ok(match endpoint {
-        Endpoint::Remote(_) => {
-            let taken = endpoint.versions()?;
-            next_free(|tag| taken.contains(tag), version)
-        }
-        Endpoint::Store(_) => endpoint.history()?.next_free(version),
-    })
+pub(crate) fn next_free_of(
+    endpoint: &Endpoint,
+    history: &History,
+    version: &Tag,
+) -> Result<Option<Tag>, Failure> {
+    let tagged = untold(endpoint, history)?;
+    Ok(next_free(|tag| history.has(tag) || tagged.contains(tag), version))
+}
+
+/// The tags of a registry that are versions, and that its history says nothing of: something else wrote them.
+pub(crate) fn untold(endpoint: &Endpoint, history: &History) -> Result<Vec<Tag>, content::Error> {
+    if endpoint.keeper()? != Keeper::Client {
+        return Ok(Vec::new());
+    }
+    let mut tags = match endpoint.versions() {
+        // The first version makes the repository.
+        Err(content::Error::NotFound { .. }) => Vec::new(),
+        tags => tags?,
+    };
+    tags.retain(|tag| !history.has(tag));
+    Ok(tags)
 }

@@ -1,21 +1,25 @@
 //! Where things are kept: the only place that picks the end for a reference.
 
 pub(crate) mod declared;
+mod remote;
 
-use std::env;
+use std::{env, sync::Arc, thread};
 
-use modelkeep_client::{Access, Keychain, Registry as Remote};
+use modelkeep_client::{self as client, Access, Keychain};
 use modelkeep_core::{
-    Descriptor, Digest, Host, Limits, Reference, RepoName, Tag,
-    content::{self, Names, Need, Sink, Source, Target},
+    Descriptor, Digest, Host, Limits, Mutability, Reference, RepoName, Tag,
+    content::{self, Journal, Names, Need, Sink, Source, Target},
     media,
     name::Target as Named,
 };
-use modelkeep_ledger::History;
+use modelkeep_ledger::{History, Who, claims::Pace};
 use modelkeep_store::{Repository, Store};
+
+pub(crate) use remote::Remote;
 
 use crate::{
     error::{Exit, Failure, SettingsError, Unknown},
+    promise::Keeper,
     settings::{Registry, Settings},
 };
 
@@ -23,37 +27,80 @@ use crate::{
 pub(crate) enum Endpoint {
     /// In the embedded store, with its history.
     Store(Repository),
-    /// In a registry on the network, which keeps names and no history.
+    /// In a registry on the network.
     Remote(Box<Remote>),
 }
+
+/// Entries of a history that are fetched at once.
+const CONNECTIONS: usize = 16;
 
 impl Endpoint {
     pub(crate) fn source(&self) -> &dyn Source {
         match self {
             Self::Store(repository) => repository,
-            Self::Remote(registry) => &**registry,
+            Self::Remote(remote) => &***remote,
         }
     }
 
     pub(crate) fn target(&self) -> &dyn Target {
         match self {
             Self::Store(repository) => repository,
-            Self::Remote(registry) => &**registry,
+            Self::Remote(remote) => &***remote,
         }
     }
 
     pub(crate) fn names(&self) -> &dyn Names {
         match self {
             Self::Store(repository) => repository,
-            Self::Remote(registry) => &**registry,
+            Self::Remote(remote) => &***remote,
         }
     }
 
-    /// The history, empty where none is kept.
+    /// The history as it is kept.
+    pub(crate) fn journal(&self) -> &dyn Journal {
+        match self {
+            Self::Store(repository) => repository,
+            Self::Remote(remote) => &**remote,
+        }
+    }
+
+    /// The history, empty where there is none.
     pub(crate) fn history(&self) -> Result<History, Failure> {
         match self {
             Self::Store(repository) => Ok(modelkeep_ledger::read(repository)?),
-            Self::Remote(_) => Ok(History::default()),
+            Self::Remote(remote) => Ok(remote.history()?),
+        }
+    }
+
+    /// The entries of the history, oldest first.
+    pub(crate) fn entries(&self) -> Result<Vec<Vec<u8>>, Failure> {
+        Ok(self.journal().entries(1)?)
+    }
+
+    /// Who keeps its versions.
+    pub(crate) fn keeper(&self) -> Result<Keeper, content::Error> {
+        Ok(match self {
+            Self::Store(_) => Keeper::Store,
+            Self::Remote(remote) => match remote.kept()? {
+                Some(_) => Keeper::Registry,
+                None => Keeper::Client,
+            },
+        })
+    }
+
+    /// Which tags may move, where the end knows that.
+    pub(crate) fn mutability(&self) -> Result<Option<Mutability>, content::Error> {
+        Ok(match self {
+            Self::Store(repository) => Some(repository.mutability().clone()),
+            Self::Remote(remote) => remote.mutability()?,
+        })
+    }
+
+    /// Who adds to its history, by the name under which the end knows them.
+    pub(crate) fn known_as(&self, who: Who) -> Result<Who, content::Error> {
+        match self {
+            Self::Store(_) => Ok(who),
+            Self::Remote(remote) => remote.known_as(who),
         }
     }
 
@@ -154,6 +201,18 @@ pub(crate) fn repository(
     }
 }
 
+/// The repository, which must exist as for [`repository`], to change what its history says.
+pub(crate) fn to_change(
+    settings: &Settings,
+    host: Option<&Host>,
+    name: &RepoName,
+) -> Result<Endpoint, Failure> {
+    match host {
+        Some(host) => remote(settings, host, name, Access::Write),
+        None => repository(settings, None, name),
+    }
+}
+
 /// The repository that is to be written to; `None` when the embedded store does not have it yet.
 pub(crate) fn for_push(
     settings: &Settings,
@@ -171,9 +230,22 @@ pub(crate) fn for_push(
 
 fn remote(settings: &Settings, host: &Host, name: &RepoName, access: Access) -> Result<Endpoint, Failure> {
     let keychain = Keychain::from_environment(&variable);
-    let registry = Remote::new(host, name, access, keychain, settings.network.clone(), &variable)
+    let registry = client::Registry::new(host, name, access, keychain, settings.network.clone(), &variable)
         .map_err(Failure::failed)?;
-    Ok(Endpoint::Remote(Box::new(registry)))
+    let pace = Pace {
+        settle: settings.settle.value,
+        connections: CONNECTIONS,
+        wait: Arc::new(thread::sleep),
+    };
+    let mutability = settings.mutability.value.clone();
+    let place = remote::Place {
+        store: settings.store.value.clone(),
+        host: host.clone(),
+        name: name.clone(),
+        mutability,
+        pace,
+    };
+    Ok(Endpoint::Remote(Box::new(Remote::new(registry, place))))
 }
 
 /// A variable of the environment.
@@ -192,13 +264,17 @@ pub(crate) fn existing(settings: &Settings) -> Result<Option<Store>, Failure> {
 
 /// A repository of a registry, and another one of the same registry from which it takes blobs over.
 pub(crate) struct Mounting<'a> {
-    registry: &'a Remote,
+    registry: &'a client::Registry,
     from: &'a RepoName,
 }
 
 impl<'a> Mounting<'a> {
     /// `None` when `from` lies elsewhere, or is the same repository.
-    pub(crate) fn between(registry: &'a Remote, from: &'a Reference, to: &Reference) -> Option<Self> {
+    pub(crate) fn between(
+        registry: &'a client::Registry,
+        from: &'a Reference,
+        to: &Reference,
+    ) -> Option<Self> {
         let beside = from.host == to.host && from.name != to.name;
         let from = &from.name;
         beside.then_some(Self { registry, from })

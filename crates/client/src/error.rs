@@ -177,6 +177,21 @@ impl Error {
         }
     }
 
+    /// Whether a registry does not let us list the tags of a repository, whatever else it lets us do.
+    #[must_use]
+    pub fn refuses_listing(&self) -> bool {
+        let is_listing = |request: &str| request.ends_with("/tags/list");
+        match self {
+            Self::Status {
+                request,
+                status: 400 | 403 | 405 | 501,
+                ..
+            } => is_listing(request),
+            Self::Authentication { doing, .. } => is_listing(doing),
+            _ => false,
+        }
+    }
+
     /// Whether better credentials would help.
     #[must_use]
     pub fn is_authentication(&self) -> bool {

@@ -2,12 +2,13 @@
 //!
 //! A [`Registry`] is one repository of a registry on the network, as an end of a transfer: it implements
 //! [`Source`](modelkeep_core::content::Source), [`Target`](modelkeep_core::content::Target) and
-//! [`Names`](modelkeep_core::content::Names). A [`Keychain`] finds and stores credentials where docker and podman keep
+//! [`Names`](modelkeep_core::content::Names), and whatever
+//! registry it is, [`Manifests`](modelkeep_core::content::Manifests). A [`Keychain`] finds and stores credentials where docker and podman keep
 //! theirs. A [`Daemon`] is the docker engine of this machine, which takes and gives images as archives.
 //!
 //! Everything blocks, in the thread that calls, and bytes go from the caller's memory into the connection. Passwords and
 //! tokens are [`Secret`]s: they are sent to the registry, and to a token server that belongs to it, and to nobody else.
-//! No model and no history is known here.
+//! No model is known here, and of histories only their bytes: a [`History`] is that of a repository whose registry keeps it.
 //!
 //! ```no_run
 //! use modelkeep_client::{Access, Keychain, Registry, Settings};
@@ -31,7 +32,9 @@ mod chunks;
 mod credentials;
 mod daemon;
 mod error;
+mod history;
 mod http;
+mod manifests;
 mod names;
 mod open;
 mod pace;
@@ -47,6 +50,7 @@ mod upload;
 pub use credentials::{Credential, Keychain};
 pub use daemon::{Daemon, Inspected, InspectedLayers};
 pub use error::Error;
+pub use history::History;
 pub use http::Timeouts;
 pub use registry::{Access, Registry, Settings, check_login};
 pub use retry::{Patience, Retries};

@@ -16,6 +16,13 @@ const PAGE: u32 = 1000;
 const PAGE_BYTES: u64 = 4 << 20;
 /// Most tags of a repository that are listed.
 const TAGS: usize = 200_000;
+/// What a manifest may be.
+pub(crate) const MANIFESTS: [&str; 4] = [
+    media::OCI_MANIFEST,
+    media::OCI_INDEX,
+    media::DOCKER_MANIFEST,
+    media::DOCKER_MANIFEST_LIST,
+];
 
 impl Names for Registry {
     fn resolve(&self, tag: &Tag) -> Result<Option<Descriptor>> {
@@ -29,7 +36,10 @@ impl Names for Registry {
                 what: format!("the repository {}", self.name),
                 place: self.host(),
             }),
-            Err(error) => Err(error.while_doing(format!("list the versions of {}", self.name))),
+            Err(error) => Err(error.while_doing(format!(
+                "list the tags of {}, by which its history is found",
+                self.name
+            ))),
         }
     }
 }
@@ -56,14 +66,8 @@ impl Registry {
 
     fn head_or_get(&self, name: &str) -> std::result::Result<Option<Descriptor>, Error> {
         let url = self.manifest(&name);
-        let types = [
-            media::OCI_MANIFEST,
-            media::OCI_INDEX,
-            media::DOCKER_MANIFEST,
-            media::DOCKER_MANIFEST_LIST,
-        ];
         let mut request = self.request("HEAD", &url);
-        request.headers.push(("Accept", types.join(", ")));
+        request.headers.push(("Accept", MANIFESTS.join(", ")));
         let head = self.call(&request, &[404, 405])?;
         if head.head.status == 404 {
             return Ok(None);
@@ -145,7 +149,7 @@ impl Registry {
     }
 }
 
-fn content_type(response: &Response) -> Option<String> {
+pub(crate) fn content_type(response: &Response) -> Option<String> {
     let value = response.head.get("content-type")?;
     let value = value.split(';').next().unwrap_or_default().trim();
     (!value.is_empty()).then(|| value.to_owned())

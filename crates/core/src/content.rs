@@ -7,10 +7,12 @@
 //! again what was hashed on the way to it, and never accepts what nobody hashed.
 
 mod arrival;
+mod manifests;
 
 use std::io::{self, Read};
 
 pub use arrival::Arrival;
+pub use manifests::Manifests;
 
 use crate::{Algorithm, ByteRange, Descriptor, Digest, Hashed, Hasher, Limits, Mutability, RepoName, Tag};
 
@@ -59,6 +61,16 @@ pub enum Error {
     Overtaken {
         /// What was to be changed.
         what: String,
+    },
+    /// It contradicts itself, or what was seen of it before: of two accounts one at most is true.
+    #[error("{what} contradicts itself: {how}")]
+    Conflict {
+        /// What was read.
+        what: String,
+        /// Where the accounts part.
+        how: String,
+        /// The bytes that show it.
+        evidence: Vec<Vec<u8>>,
     },
     /// The operating system refused.
     #[error("cannot {doing}")]
@@ -270,6 +282,12 @@ impl<T: Journals + ?Sized> Journals for &T {
 pub trait Transaction: Names + Journal {
     /// Which tags may move.
     fn mutability(&self) -> &Mutability;
+
+    /// Whether the end itself makes every tag what the history says. There is nothing to learn from a tag then, and
+    /// nothing to do about one.
+    fn keeps_tags(&self) -> bool {
+        false
+    }
 
     /// The descriptor of a manifest of the repository, if it is one.
     ///

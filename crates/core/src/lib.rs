@@ -30,6 +30,7 @@ pub mod media;
 mod mutability;
 pub mod name;
 mod outline;
+mod parallel;
 mod path;
 mod range;
 pub mod repositories;
@@ -47,6 +48,7 @@ pub use manifest::{
 pub use mutability::{InvalidFilter, Mutability, TagFilter};
 pub use name::{Host, InvalidName, Reference, RepoName, Tag};
 pub use outline::{Outline, Part};
+pub use parallel::in_parallel;
 pub use path::{InvalidPath, ModelPath};
 pub use range::ByteRange;
 pub use version::{Bump, SemVer};

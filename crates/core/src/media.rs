@@ -20,6 +20,8 @@ pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json"
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 /// Docker manifest list.
 pub const DOCKER_MANIFEST_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+/// The artifact type of an index that carries an entry of a history.
+pub const HISTORY_ENTRY: &str = "application/vnd.modelkeep.history.entry.v1+json";
 
 /// The OCI name of a media type of layers that Docker has its own name for; the bytes are the same.
 #[must_use]

@@ -48,6 +48,15 @@ enum Named {
     Deleted(Box<Delete>),
 }
 
+/// By what right an entry is in a history.
+#[derive(Debug, Default)]
+pub(crate) struct Authority {
+    /// The key that signed it.
+    signer: Option<KeyId>,
+    /// The keys that the history has after it, if they change.
+    keys: Option<Keys>,
+}
+
 /// An alias that was pointed at a version.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Move {
@@ -213,6 +222,18 @@ impl History {
         self.time.as_deref()
     }
 
+    /// Whether somebody who may add to the history now made this, wherever it belongs: what anybody can write says
+    /// nothing against a history that is signed.
+    pub(crate) fn vouches(&self, written: &Written) -> bool {
+        match &written.bundle {
+            Some(bundle) if !self.keys.is_empty() => {
+                let mut listed = self.keys.listed().iter();
+                listed.any(|listed| bundle.verify(&listed.key).is_ok())
+            }
+            _ => self.keys.is_empty() && written.entry.history() == self.first.as_ref(),
+        }
+    }
+
     /// Who may add to it.
     #[must_use]
     pub fn keys(&self) -> &Keys {
@@ -262,15 +283,41 @@ impl History {
     fn add(&mut self, bytes: &[u8], signatures: Signatures) -> Result<(), MalformedHistory> {
         let height = self.height() + 1;
         let written = Written::parse(bytes).map_err(|source| MalformedHistory::Entry { height, source })?;
-        let Written { id, entry, bundle } = written;
+        let authority = self.follows(&written, signatures)?;
+        self.enter(written, authority);
+        Ok(())
+    }
+
+    /// Whether the entry is the next one, made by somebody who may make it, about something that there is.
+    pub(crate) fn follows(
+        &self,
+        written: &Written,
+        signatures: Signatures,
+    ) -> Result<Authority, MalformedHistory> {
+        let height = self.height() + 1;
+        let entry = &written.entry;
         let follows = entry.height() == height
             && entry.history() == self.first.as_ref()
             && entry.parents().iter().eq(self.head.as_ref());
         if !follows {
             return Err(MalformedHistory::Chain { height });
         }
-        let (signer, keys) = self.authorize(height, &entry, bundle.as_ref(), signatures)?;
-        let signed_by = signer.clone();
+        let authority = self.authorize(height, entry, written.bundle.as_ref(), signatures)?;
+        let version = entry.version();
+        match entry.operation() {
+            Operation::Yank(_) | Operation::Restore(_) if self.version(version).is_none() => {
+                let version = version.clone();
+                Err(MalformedHistory::Unknown { height, version })
+            }
+            _ => Ok(authority),
+        }
+    }
+
+    /// Adds an entry that [`follows`](Self::follows).
+    pub(crate) fn enter(&mut self, written: Written, authority: Authority) {
+        let Written { id, entry, .. } = written;
+        let height = self.height() + 1;
+        self.signer.clone_from(&authority.signer);
         let version = entry.version().clone();
         let named = match entry.operation() {
             Operation::Publish(publish) => {
@@ -281,7 +328,7 @@ impl History {
                     parent: self.publications.last().map(|last| last.version.clone()),
                     time: entry.time().to_owned(),
                     author: entry.author().to_owned(),
-                    signer,
+                    signer: authority.signer,
                     publish: publish.clone(),
                 });
                 Some(Named::Published(self.publications.len() - 1))
@@ -297,10 +344,7 @@ impl History {
                 });
                 Some(Named::Alias(self.moves.len() - 1))
             }
-            Operation::Yank(_) | Operation::Restore(_) => match self.names.get(&version) {
-                Some(named @ Named::Published(_)) => Some(named.clone()),
-                _ => return Err(MalformedHistory::Unknown { height, version }),
-            },
+            Operation::Yank(_) | Operation::Restore(_) => self.names.get(&version).cloned(),
             Operation::Keys(_) | Operation::Checkpoint(_) => None,
         };
         self.newest = named.is_some().then(|| version.clone());
@@ -317,18 +361,16 @@ impl History {
             }
             self.names.insert(version, named);
         }
-        if let Some(keys) = keys {
+        if let Some(keys) = authority.keys {
             let listed = keys.listed().iter().map(|listed| &listed.key);
             self.known
                 .extend(listed.map(|key| (key.id().clone(), key.clone())));
             self.keys = keys;
         }
-        self.signer = signed_by;
         self.height = height;
         self.time = Some(entry.time().to_owned());
         self.first.get_or_insert_with(|| id.clone());
         self.head = Some(id);
-        Ok(())
     }
 
     /// Who made the entry, and the keys that the history has after it, if they change.
@@ -338,7 +380,7 @@ impl History {
         entry: &Entry,
         bundle: Option<&Bundle>,
         signatures: Signatures,
-    ) -> Result<(Option<KeyId>, Option<Keys>), MalformedHistory> {
+    ) -> Result<Authority, MalformedHistory> {
         let unauthorized = |source| MalformedHistory::Unauthorized { height, source };
         let after = entry.keys().map(|listed| Keys::new(listed.to_vec()));
         let after = after
@@ -351,7 +393,7 @@ impl History {
         }
         let Some(bundle) = bundle else {
             return match self.keys.is_empty() && after.is_none() {
-                true => Ok((None, None)),
+                true => Ok(Authority::default()),
                 false => Err(unauthorized(Unauthorized::NoKey)),
             };
         };
@@ -376,7 +418,10 @@ impl History {
             return Err(MalformedHistory::Forged { height, key });
         }
         self.keys.allow(id, after.as_ref()).map_err(unauthorized)?;
-        Ok((Some(id.clone()), after))
+        Ok(Authority {
+            signer: Some(id.clone()),
+            keys: after,
+        })
     }
 
     /// Adds an entry at the end, and gives its bytes. `keys` are those that the history gets by it.
@@ -423,6 +468,12 @@ impl History {
     #[must_use]
     pub fn height(&self) -> u64 {
         self.height
+    }
+
+    /// Whether anything ever had the name.
+    #[must_use]
+    pub fn has(&self, name: &Tag) -> bool {
+        self.names.contains_key(name)
     }
 
     /// The newest entry, if it published a version.
@@ -483,6 +534,11 @@ impl History {
             Named::Alias(n) => self.moves.get(*n).map(|moved| &moved.alias.manifest),
             Named::Deleted(_) => None,
         }
+    }
+
+    /// Every name that it speaks of, with the manifest that it has now, if it has one.
+    pub fn names(&self) -> impl Iterator<Item = (&Tag, Option<&Descriptor>)> {
+        self.names.keys().map(|name| (name, self.manifest(name)))
     }
 
     /// The manifest that stood under `version`, when it was deleted and its name is kept for that alone.

@@ -192,31 +192,8 @@ fn publish_now(journal: &(impl Journal + ?Sized), draft: Draft) -> Result<(Outco
         children,
         publish,
     } = draft;
-    let refused = publish.manifest.digest.clone();
-    let standing = change.standing(&version)?;
-    match (
-        change.judge(&version, standing.as_ref(), publish.proposed()),
-        standing,
-    ) {
-        (Verdict::Taken, Some(standing)) => {
-            return Err(PublishError::Taken {
-                standing: standing.manifest.digest,
-                refused,
-                next_free: change.history.next_free(&version),
-                version,
-            });
-        }
-        (Verdict::Taken, None) => {
-            let kept = change.history.kept(&version);
-            return Err(PublishError::Kept {
-                kept: kept.expect("what is taken is taken by something").digest.clone(),
-                refused,
-                next_free: change.history.next_free(&version),
-                version,
-            });
-        }
-        (Verdict::Same, Some(standing)) => return Ok((Outcome::Unchanged, standing)),
-        _ => {}
+    if let Some(standing) = permit(&change, &version, &publish)? {
+        return Ok((Outcome::Unchanged, standing));
     }
     for manifest in children.iter().chain([&publish.manifest]) {
         change.transaction.admit(manifest)?;
@@ -224,4 +201,34 @@ fn publish_now(journal: &(impl Journal + ?Sized), draft: Draft) -> Result<(Outco
     let standing = Standing::from(&publish);
     change.perform::<PublishError>(&version, &who, Operation::Publish(publish))?;
     Ok((Outcome::Published, standing))
+}
+
+/// What stands already where `version` is to become this; `None` where it may become it.
+pub(crate) fn permit(
+    change: &Change<'_>,
+    version: &Tag,
+    publish: &Publish,
+) -> Result<Option<Standing>, PublishError> {
+    let standing = change.standing(version)?;
+    let verdict = change.judge(version, standing.as_ref(), publish.proposed());
+    let (version, refused) = (version.clone(), publish.manifest.digest.clone());
+    match (verdict, standing) {
+        (Verdict::Taken, Some(standing)) => Err(PublishError::Taken {
+            standing: standing.manifest.digest,
+            refused,
+            next_free: change.history.next_free(&version),
+            version,
+        }),
+        (Verdict::Taken, None) => {
+            let kept = change.history.kept(&version);
+            Err(PublishError::Kept {
+                kept: kept.expect("what is taken is taken by something").digest.clone(),
+                refused,
+                next_free: change.history.next_free(&version),
+                version,
+            })
+        }
+        (Verdict::Same, Some(standing)) => Ok(Some(standing)),
+        _ => Ok(None),
+    }
 }

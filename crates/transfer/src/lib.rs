@@ -8,9 +8,8 @@
 #![forbid(unsafe_code)]
 
 mod copy;
-mod parallel;
 mod tree;
 
 pub use copy::{Copied, CopyError, copy, copy_blobs};
-pub use parallel::in_parallel;
+pub use modelkeep_core::in_parallel;
 pub use tree::Tree;

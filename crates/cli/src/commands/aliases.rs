@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use modelkeep_core::{Host, Reference, RepoName, Tag, name::Target};
+use modelkeep_core::{Reference, RepoName, Tag, name::Target};
 use modelkeep_ledger::{AliasError, Outcome, Who};
-use modelkeep_store::Repository;
 
 use super::verify;
 use crate::{
@@ -24,25 +23,42 @@ pub(super) fn promote(arguments: &Promote, settings: &Settings, quiet: bool) -> 
         require(requirement, arguments, settings, quiet)?;
     }
     let outcome = modelkeep_ledger::promote(
-        &repository,
+        repository.journal(),
         &who(&repository)?,
         &arguments.alias,
         version,
         arguments.message.clone(),
     )?;
-    answer(&repository, &arguments.alias, outcome, arguments.json.json)
+    answer(
+        &repository,
+        &reference.name,
+        &arguments.alias,
+        outcome,
+        arguments.json.json,
+    )
 }
 
 pub(super) fn rollback(arguments: &Rollback, settings: &Settings) -> Result<Answer, Failure> {
     let (reference, repository) = named(settings, &arguments.alias)?;
     let alias = tag(&reference)?;
-    modelkeep_ledger::rollback(&repository, &who(&repository)?, alias, arguments.message.clone())?;
-    answer(&repository, alias, Outcome::Published, arguments.json.json)
+    modelkeep_ledger::rollback(
+        repository.journal(),
+        &who(&repository)?,
+        alias,
+        arguments.message.clone(),
+    )?;
+    answer(
+        &repository,
+        &reference.name,
+        alias,
+        Outcome::Published,
+        arguments.json.json,
+    )
 }
 
 pub(super) fn list(arguments: &Aliases, settings: &Settings) -> Result<Answer, Failure> {
-    let repository = named_repository(settings, arguments.name.as_deref())?;
-    let history = modelkeep_ledger::read(&repository)?;
+    let (name, repository) = named_repository(settings, arguments.name.as_deref())?;
+    let history = repository.history()?;
     let aliases: Vec<json::Alias> = history
         .aliases()
         .into_iter()
@@ -57,7 +73,7 @@ pub(super) fn list(arguments: &Aliases, settings: &Settings) -> Result<Answer, F
         .collect();
     if arguments.json.json {
         return Ok(json::answer(&json::Aliases {
-            repository: repository.name().to_string(),
+            repository: name.to_string(),
             aliases,
         }));
     }
@@ -106,30 +122,21 @@ fn require(
     }
 }
 
-/// What a reference names in the embedded store; other registries keep no history.
-pub(super) fn named(settings: &Settings, text: &str) -> Result<(Reference, Repository), Failure> {
+/// The repository that a reference names.
+pub(super) fn named(settings: &Settings, text: &str) -> Result<(Reference, Endpoint), Failure> {
     let reference = wiring::placed(settings, settings.reference(text)?)?;
-    let repository = with_history(settings, reference.host.as_ref(), &reference.name)?;
+    let repository = wiring::to_change(settings, reference.host.as_ref(), &reference.name)?;
     Ok((reference, repository))
 }
 
-/// The repository that is named, or that of the settings, as [`named`].
-pub(super) fn named_repository(settings: &Settings, name: Option<&str>) -> Result<Repository, Failure> {
+/// The repository that is named, or that of the settings, to be read.
+pub(super) fn named_repository(
+    settings: &Settings,
+    name: Option<&str>,
+) -> Result<(RepoName, Endpoint), Failure> {
     let (host, name) = wiring::named(settings, name)?;
-    with_history(settings, host.as_ref(), &name)
-}
-
-fn with_history(settings: &Settings, host: Option<&Host>, name: &RepoName) -> Result<Repository, Failure> {
-    match wiring::repository(settings, host, name)? {
-        Endpoint::Store(repository) => Ok(repository),
-        Endpoint::Remote(_) => Err(Failure::new(
-            Exit::Failed,
-            format!(
-                "{name} is kept by a registry, to which modelkeep writes no history of aliases and yanks"
-            ),
-        )
-        .hint("run the command where the store is: `modelkeep serve` takes its history from there")),
-    }
+    let repository = wiring::repository(settings, host.as_ref(), &name)?;
+    Ok((name, repository))
 }
 
 /// The name that a reference ends with; a digest is none.
@@ -142,24 +149,30 @@ pub(super) fn tag(reference: &Reference) -> Result<&Tag, Failure> {
     }
 }
 
-/// Who adds to the history of `repository`, with the key that signs it.
-pub(super) fn who(repository: &Repository) -> Result<Who, Failure> {
-    signing::who(Path::new("."), &modelkeep_ledger::read(repository)?)
+/// Who adds to the history of `repository`, by the name under which it knows them, with the key that signs it.
+pub(super) fn who(repository: &Endpoint) -> Result<Who, Failure> {
+    Ok(repository.known_as(signing::who(Path::new("."), &repository.history()?)?)?)
 }
 
-fn answer(repository: &Repository, alias: &Tag, outcome: Outcome, as_json: bool) -> Result<Answer, Failure> {
-    let history = modelkeep_ledger::read(repository)?;
+fn answer(
+    repository: &Endpoint,
+    name: &RepoName,
+    alias: &Tag,
+    outcome: Outcome,
+    as_json: bool,
+) -> Result<Answer, Failure> {
+    let history = repository.history()?;
     let moved = history.alias(alias).ok_or_else(|| {
         Failure::new(
             Exit::Failed,
             Unknown::Version {
-                name: repository.name().clone(),
+                name: name.clone(),
                 version: alias.to_string(),
             },
         )
     })?;
     let report = json::Changed {
-        repository: repository.name().to_string(),
+        repository: name.to_string(),
         name: alias.to_string(),
         version: Some(moved.alias.version.to_string()),
         digest: moved.alias.manifest.digest.clone(),

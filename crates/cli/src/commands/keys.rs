@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use modelkeep_core::RepoName;
 use modelkeep_ledger::{
     History, Keys, ListedKey, Logged, NoteError, Outcome, Role, Unauthorized, Who,
     signing::{KeyId, PrivateKey, Signer as _},
 };
-use modelkeep_store::Repository;
 
 use super::aliases::{named_repository, who};
 use crate::{
@@ -15,14 +15,15 @@ use crate::{
     report::{Answer, human, json},
     settings::Settings,
     signing::{self, Signing},
+    wiring::Endpoint,
 };
 
 /// Fewest digits by which a key is called.
 const FEWEST_DIGITS: usize = 8;
 
 pub(super) fn list(arguments: &ListKeys, settings: &Settings) -> Result<Answer, Failure> {
-    let repository = named_repository(settings, arguments.name.as_deref())?;
-    let report = report(&repository)?;
+    let (name, repository) = named_repository(settings, arguments.name.as_deref())?;
+    let report = report(&name, &repository)?;
     Ok(match arguments.json.json {
         true => json::answer(&report),
         false => Answer::done(text(&report)),
@@ -104,13 +105,14 @@ fn change(
     settings: &Settings,
     after: impl Fn(&History, &Who) -> Result<Vec<ListedKey>, Failure>,
 ) -> Result<Answer, Failure> {
-    let repository = named_repository(settings, arguments.repository.as_deref())?;
+    let (name, repository) = named_repository(settings, arguments.repository.as_deref())?;
     let who = signing::who_has_keys(Path::new("."))?;
-    let before = modelkeep_ledger::read(&repository)?;
+    let journal = repository.journal();
+    let before = modelkeep_ledger::read(journal)?;
     let listed = after(&before, &who)?;
     // The change is about the keys that were seen: whoever changed them meanwhile did not agree to it.
     let expected = before.keys().clone();
-    let outcome = modelkeep_ledger::rekey(&repository, &who, arguments.message.as_deref(), |now| {
+    let outcome = modelkeep_ledger::rekey(journal, &who, arguments.message.as_deref(), |now| {
         match *now == expected {
             true => Ok(Keys::new(listed.clone())?),
             false => Err(Unauthorized::Changed),
@@ -118,7 +120,7 @@ fn change(
     })?;
     let report = json::KeysChanged {
         changed: outcome == Outcome::Published,
-        keys: report(&repository)?,
+        keys: report(&name, &repository)?,
     };
     Ok(match (arguments.json.json, report.changed) {
         (true, _) => json::answer(&report),
@@ -146,8 +148,8 @@ fn find<'a>(keys: &'a Keys, text: &str) -> Result<&'a ListedKey, Failure> {
     }
 }
 
-fn report(repository: &Repository) -> Result<json::Keys, Failure> {
-    let (history, entries) = modelkeep_ledger::entries(repository)?;
+fn report(name: &RepoName, repository: &Endpoint) -> Result<json::Keys, Failure> {
+    let (history, entries) = modelkeep_ledger::entries(repository.journal())?;
     let at_hand = Signing::find()?.map(|signing| signing.public().id().clone());
     let keys = history.keys().listed().iter().map(|listed| json::Key {
         key: listed.key.id().to_string(),
@@ -158,7 +160,7 @@ fn report(repository: &Repository) -> Result<json::Keys, Failure> {
         public_key: listed.key.to_pem().to_owned(),
     });
     Ok(json::Keys {
-        repository: repository.name().to_string(),
+        repository: name.to_string(),
         signed: !history.keys().is_empty(),
         keys: keys.collect(),
     })
@@ -209,12 +211,12 @@ fn text(report: &json::Keys) -> String {
 }
 
 pub(super) fn checkpoint(arguments: &Checkpoint, settings: &Settings) -> Result<Answer, Failure> {
-    let repository = named_repository(settings, arguments.name.as_deref())?;
+    let (name, repository) = named_repository(settings, arguments.name.as_deref())?;
     let who = who(&repository)?;
-    modelkeep_ledger::checkpoint(&repository, &who, arguments.message.as_deref())?;
-    let (history, _) = modelkeep_ledger::entries(&repository)?;
+    modelkeep_ledger::checkpoint(repository.journal(), &who, arguments.message.as_deref())?;
+    let history = repository.history()?;
     let report = json::Checkpoint {
-        repository: repository.name().to_string(),
+        repository: name.to_string(),
         height: history.height(),
         id: history.head().cloned().ok_or(NoteError::Empty)?,
         time: who.time,

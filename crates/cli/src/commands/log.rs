@@ -11,12 +11,12 @@ use crate::{
 };
 
 pub(super) fn run(arguments: &Log, settings: &Settings) -> Result<Answer, Failure> {
-    let repository = named_repository(settings, arguments.name.as_deref())?;
-    let (history, entries) = modelkeep_ledger::entries(&repository)?;
+    let (name, repository) = named_repository(settings, arguments.name.as_deref())?;
+    let (history, entries) = modelkeep_ledger::entries(repository.journal())?;
     if arguments.json.json {
         return Ok(json::answer(&json::Log {
             signed: !history.keys().is_empty(),
-            repository: repository.name().to_string(),
+            repository: name.to_string(),
             events: entries.iter().rev().map(event).collect(),
         }));
     }

@@ -11,6 +11,7 @@ mod gc;
 mod init;
 mod inspect;
 mod keys;
+mod lock;
 mod log;
 mod login;
 mod pull;
@@ -26,6 +27,7 @@ mod yank;
 
 use std::path::Path;
 
+pub(crate) use pull::failure as unpack_failure;
 pub(crate) use push::cache_path;
 
 use crate::{
@@ -50,10 +52,11 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Push(arguments) => push::run(arguments, global),
         Command::Versions(arguments) => versions::run(arguments, &here()?),
         Command::Show(arguments) => show::run(arguments, &here()?),
-        Command::Inspect(arguments) => inspect::run(arguments, &here()?),
+        Command::Inspect(arguments) => inspect::run(arguments, &here()?, global.quiet),
         Command::Diff(arguments) => diff::run(arguments, &here()?, global.quiet),
-        Command::Scan(arguments) => scan::run(arguments, &here()?),
+        Command::Scan(arguments) => scan::run(arguments, &here()?, global.quiet),
         Command::Pull(arguments) => pull::run(arguments, &here()?, global.quiet),
+        Command::Lock(arguments) => lock::run(arguments, &here()?, global.quiet),
         Command::Verify(arguments) => verify::run(arguments, &here()?, global.quiet),
         Command::Copy(arguments) => copy::run(arguments, &here()?, global.quiet),
         Command::Export(arguments) => export::run(arguments, &here()?, global.quiet),

@@ -6,7 +6,6 @@ mod holders;
 mod job;
 mod layers;
 mod record;
-mod remote;
 mod signed;
 mod unsafe_files;
 
@@ -18,7 +17,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use modelkeep_core::{Descriptor, Digest, Host, RepoName, Tag};
+use modelkeep_core::{Descriptor, Digest, Host, Mutability, RepoName, Tag};
 use modelkeep_inspect::Survey;
 use modelkeep_ledger::{History, Standing};
 use modelkeep_package::{
@@ -30,8 +29,9 @@ use modelkeep_package::{
 
 use super::workers;
 use crate::{
-    args::{Global, Push},
+    args::{Format, Global, Push},
     error::{Exit, Failure},
+    promise::Keeper,
     report::{Answer, human, json, progress::Progress},
     settings::Settings,
     signing::{self, Signing},
@@ -153,6 +153,7 @@ impl Figures {
 struct Job<'a> {
     arguments: &'a Push,
     settings: &'a Settings,
+    format: Format,
     image: ImageSettings,
     directory: PathBuf,
     name: RepoName,
@@ -169,6 +170,8 @@ struct Job<'a> {
     /// `None` when the embedded store does not have the repository yet.
     endpoint: Option<Endpoint>,
     host: Option<Host>,
+    keeper: Keeper,
+    mutability: Mutability,
     history: History,
     signing: Option<Signing>,
     /// What the version is now.
@@ -195,8 +198,12 @@ struct Decided {
 }
 
 fn summary(report: &json::Push) -> String {
+    let enforced = match report.enforcement {
+        "client" => "; enforced by: client",
+        _ => "",
+    };
     format!(
-        "{} {}: {}, {}; read {}, wrote {}, {} of {} reused",
+        "{} {}: {}, {}; read {}, wrote {}, {} of {} reused{enforced}",
         report.outcome,
         report.reference,
         human::count(report.files, "file"),

@@ -16,6 +16,7 @@ use crate::{
     condition::Condition,
     error::Failure,
     held::{read_document, read_image, stated},
+    publishing::untold,
     report::{Answer, human, json},
     settings::Settings,
     wiring::{self, Endpoint},
@@ -25,10 +26,8 @@ pub(super) fn run(arguments: &Versions, settings: &Settings) -> Result<Answer, F
     let (host, name) = wiring::named(settings, arguments.name.as_deref())?;
     let endpoint = wiring::repository(settings, host.as_ref(), &name)?;
     let history = endpoint.history()?;
-    let mut versions = match &endpoint {
-        Endpoint::Store(_) => published(&endpoint, &history)?,
-        Endpoint::Remote(_) => tagged(&endpoint, settings)?,
-    };
+    let mut versions = published(&endpoint, &history)?;
+    versions.extend(tagged(&endpoint, &history, settings)?);
     let aliases = aliases(endpoint.names(), &history, settings)?;
     for version in &mut versions {
         version.aliases = aliases.get(&version.digest).cloned().unwrap_or_default();
@@ -79,7 +78,12 @@ fn measure(endpoint: &Endpoint, versions: &mut [json::Version], asked: &[&str]) 
             // It was deleted since.
             return Ok(None);
         };
-        let (_, config) = read_image(source, &manifest)?;
+        let config = match read_image(source, &manifest) {
+            Ok((_, config)) => config,
+            // What others push has the config that they like.
+            Err(Error::Malformed { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
         let labels = config.config.labels.unwrap_or_default();
         Ok::<_, Failure>(
             labels
@@ -157,10 +161,14 @@ fn published(endpoint: &Endpoint, history: &History) -> Result<Vec<json::Version
         .collect())
 }
 
-/// The tags of a registry that keeps no history, the highest semantic version first. What is said of them is what the
-/// images state.
-fn tagged(endpoint: &Endpoint, settings: &Settings) -> Result<Vec<json::Version>, Failure> {
-    let mut tags = endpoint.versions()?;
+/// The tags of a registry that its history says nothing of, the highest semantic version first. What is said of them is
+/// what the images state.
+fn tagged(
+    endpoint: &Endpoint,
+    history: &History,
+    settings: &Settings,
+) -> Result<Vec<json::Version>, Failure> {
+    let mut tags = untold(endpoint, history)?;
     tags.retain(|tag| !settings.aliases.value.contains(tag));
     tags.sort_by_cached_key(|tag| (SemVer::parse(tag), tag.clone()));
     let (source, names) = (endpoint.source(), endpoint.names());

@@ -1,8 +1,7 @@
 //! `modelkeep yank` and `modelkeep restore`
 
-use modelkeep_core::Tag;
+use modelkeep_core::{RepoName, Tag};
 use modelkeep_ledger::{Outcome, YankError};
-use modelkeep_store::Repository;
 
 use super::aliases::{named, tag, who};
 use crate::{
@@ -10,6 +9,7 @@ use crate::{
     error::{Exit, Failure},
     report::{Answer, json},
     settings::Settings,
+    wiring::Endpoint,
 };
 
 pub(super) fn yank(arguments: &Yank, settings: &Settings) -> Result<Answer, Failure> {
@@ -18,9 +18,15 @@ pub(super) fn yank(arguments: &Yank, settings: &Settings) -> Result<Answer, Fail
     }
     let (reference, repository) = named(settings, &arguments.version)?;
     let version = tag(&reference)?;
-    let outcome = modelkeep_ledger::yank(&repository, &who(&repository)?, version, &arguments.reason)?;
+    let outcome = modelkeep_ledger::yank(
+        repository.journal(),
+        &who(&repository)?,
+        version,
+        &arguments.reason,
+    )?;
     answer(
         &repository,
+        &reference.name,
         version,
         outcome,
         ["is yanked", "was yanked already"],
@@ -31,9 +37,10 @@ pub(super) fn yank(arguments: &Yank, settings: &Settings) -> Result<Answer, Fail
 pub(super) fn restore(arguments: &Restore, settings: &Settings) -> Result<Answer, Failure> {
     let (reference, repository) = named(settings, &arguments.version)?;
     let version = tag(&reference)?;
-    let outcome = modelkeep_ledger::restore(&repository, &who(&repository)?, version)?;
+    let outcome = modelkeep_ledger::restore(repository.journal(), &who(&repository)?, version)?;
     answer(
         &repository,
+        &reference.name,
         version,
         outcome,
         ["is restored", "was not yanked"],
@@ -42,18 +49,19 @@ pub(super) fn restore(arguments: &Restore, settings: &Settings) -> Result<Answer
 }
 
 fn answer(
-    repository: &Repository,
+    repository: &Endpoint,
+    name: &RepoName,
     version: &Tag,
     outcome: Outcome,
     [now, before]: [&str; 2],
     as_json: bool,
 ) -> Result<Answer, Failure> {
-    let history = modelkeep_ledger::read(repository)?;
+    let history = repository.history()?;
     let manifest = history
         .manifest(version)
         .ok_or_else(|| YankError::NoVersion(version.clone()))?;
     let report = json::Changed {
-        repository: repository.name().to_string(),
+        repository: name.to_string(),
         name: version.to_string(),
         version: None,
         digest: manifest.digest.clone(),

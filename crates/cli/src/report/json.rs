@@ -54,7 +54,12 @@ pub(crate) struct Show {
     pub(crate) content_root: Option<Digest>,
     pub(crate) files: Vec<File>,
     pub(crate) layers: Vec<Descriptor>,
-    pub(crate) config: ImageConfig,
+    /// `None` for what is no image.
+    pub(crate) config: Option<ImageConfig>,
+    /// Who makes such versions; `None` for what holds no model.
+    pub(crate) kind: Option<&'static str>,
+    /// What the config of an artifact says of the model.
+    pub(crate) about: BTreeMap<&'static str, String>,
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) metrics: BTreeMap<String, f64>,
     pub(crate) params: BTreeMap<String, String>,
@@ -62,6 +67,45 @@ pub(crate) struct Show {
     pub(crate) origin: Origin,
     pub(crate) history: Option<Entry>,
     pub(crate) record: Option<Record>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Lock {
+    pub(crate) path: String,
+    pub(crate) changed: bool,
+    pub(crate) repositories: Vec<LockedRepository>,
+    pub(crate) models: Vec<LockedModel>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct LockedRepository {
+    pub(crate) name: String,
+    pub(crate) history: Option<Digest>,
+    pub(crate) height: Option<u64>,
+    pub(crate) head: Option<Digest>,
+    pub(crate) seen: String,
+    /// Whether the history is signed; `None` where it was not read.
+    pub(crate) signed: Option<bool>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct LockedModel {
+    pub(crate) repository: String,
+    pub(crate) version: String,
+    pub(crate) alias: Option<String>,
+    pub(crate) media_type: String,
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+    pub(crate) content_root: Option<Digest>,
+    pub(crate) signature: Option<Digest>,
+    pub(crate) signer: Option<String>,
+}
+
+/// All that `pull --locked` has pulled.
+#[derive(Serialize)]
+pub(crate) struct Locked {
+    pub(crate) path: String,
+    pub(crate) pulled: Vec<Pull>,
 }
 
 #[derive(Serialize)]
@@ -90,7 +134,8 @@ pub(crate) struct Side {
 pub(crate) struct File {
     pub(crate) path: String,
     pub(crate) size: u64,
-    pub(crate) digest: Digest,
+    /// `None` where only reading the file would tell.
+    pub(crate) digest: Option<Digest>,
     pub(crate) layer: Digest,
     pub(crate) offset: u64,
 }
@@ -115,6 +160,7 @@ pub(crate) struct Origin {
     pub(crate) created: Option<String>,
     pub(crate) revision: Option<String>,
     pub(crate) source: Option<String>,
+    pub(crate) model: Option<String>,
 }
 
 /// The entry of a version in the history.
@@ -209,6 +255,10 @@ pub(crate) struct Verify {
     pub(crate) ok: bool,
     pub(crate) checked: Checked,
     pub(crate) problems: Vec<String>,
+    /// What was wrong with tags and entries, and is right now.
+    pub(crate) healed: Vec<String>,
+    /// Tags that a signed history does not have.
+    pub(crate) unlisted: Vec<String>,
 }
 
 #[derive(Clone, Copy, Default, Serialize)]

@@ -10,7 +10,7 @@ use modelkeep_core::{Mutability, RepoName, Tag, TagFilter, repositories::Enforce
 use serde::Deserialize;
 
 use super::FILE;
-use crate::error::SettingsError;
+use crate::{args::Format, error::SettingsError};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +25,7 @@ pub(super) struct File {
 pub(super) struct RepositoryTable {
     pub(super) name: Option<RepoName>,
     pub(super) registry: Option<String>,
+    pub(super) settle: Option<String>,
     pub(super) image_tag_mutability: Option<String>,
     #[serde(default)]
     pub(super) image_tag_mutability_exclusion_filters: Vec<TagFilter>,
@@ -35,6 +36,7 @@ pub(super) struct RepositoryTable {
     pub(super) resource_tags: BTreeMap<String, String>,
     pub(super) policy: Option<PathBuf>,
     pub(super) require_enforcement: Option<Enforcement>,
+    pub(super) max_age: Option<String>,
     #[serde(default)]
     pub(super) protect: bool,
     #[serde(default)]
@@ -57,6 +59,7 @@ pub(super) struct CatalogTable {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ImageTable {
+    pub(super) format: Option<Format>,
     pub(super) path: Option<String>,
     pub(super) base: Option<String>,
     pub(super) labels: Option<BTreeMap<String, String>>,

@@ -2,10 +2,9 @@
 
 use std::{cell::OnceCell, path::Path};
 
-use modelkeep_client::Registry;
 use modelkeep_core::{
-    ByteRange, Descriptor, Document, Limits, Mutability, Reference, Tag, annotation,
-    content::{Need, Source, Target},
+    ByteRange, Descriptor, Digest, Document, Limits, Mutability, Reference, Tag, annotation,
+    content::{Journal, Need, Source, Target},
     name::Target as Named,
 };
 use modelkeep_ledger::{
@@ -22,10 +21,10 @@ use crate::{
     origin::Origin,
     place::Place,
     provenance::{Provenance, now},
-    publishing::{self, check_version, contents_of, next_free_of},
+    publishing::{check_version, contents_of, next_free_of, standing},
     signature::{Attached, signed_files},
     signing,
-    wiring::{self, Endpoint, Mounting},
+    wiring::{self, Endpoint, Mounting, Remote},
 };
 
 /// The version that is to be, and what is there.
@@ -35,6 +34,7 @@ pub(super) struct Into<'a> {
     pub(super) version: &'a Tag,
     /// `None` when the embedded store does not have the repository yet.
     pub(super) endpoint: Option<Endpoint>,
+    mutability: Mutability,
     history: History,
     /// Found out once: git is asked, and the user for a passphrase.
     who: OnceCell<Who>,
@@ -66,16 +66,19 @@ impl<'a> Into<'a> {
             None => History::default(),
         };
         let standing = match &endpoint {
-            Some(Endpoint::Remote(registry)) => publishing::standing(registry, version)?,
-            _ => history
-                .version(version)
-                .map(|publication| Standing::from(&publication.publish)),
+            Some(endpoint) => standing(endpoint, &history, version)?,
+            None => None,
+        };
+        let mutability = match &endpoint {
+            Some(endpoint) => endpoint.mutability()?,
+            None => None,
         };
         Ok(Self {
             job,
             reference,
             version,
             endpoint,
+            mutability: mutability.unwrap_or_else(|| job.settings.mutability.value.clone()),
             history,
             who: OnceCell::new(),
             standing,
@@ -112,21 +115,14 @@ impl<'a> Into<'a> {
         endpoint.map_or_else(Limits::default, |endpoint| endpoint.target().limits())
     }
 
-    fn mutability(&self) -> &Mutability {
-        match &self.endpoint {
-            Some(Endpoint::Store(repository)) => repository.mutability(),
-            _ => &self.job.settings.mutability.value,
-        }
-    }
-
     /// What the rule says of `candidate`, by what stands; refusal is an error, but for a dry run.
     pub(super) fn judge(&self, candidate: &Standing) -> Result<&'static str, Failure> {
         let stands = self.standing.as_ref().map(Standing::proposed);
-        let verdict = judge(self.mutability(), self.version, stands, candidate.proposed());
+        let verdict = judge(&self.mutability, self.version, stands, candidate.proposed());
         match (verdict, &self.standing) {
             (Verdict::Taken, Some(standing)) if !self.job.dry_run => {
                 let next_free = match &self.endpoint {
-                    Some(endpoint) => next_free_of(endpoint, self.version)?,
+                    Some(endpoint) => next_free_of(endpoint, &self.history, self.version)?,
                     None => None,
                 };
                 Err(self.refused(PublishError::Taken {
@@ -153,7 +149,7 @@ impl<'a> Into<'a> {
     /// The end, which is made if it is not there.
     pub(super) fn made(&self) -> Result<Made<'_>, Failure> {
         match &self.endpoint {
-            Some(Endpoint::Remote(registry)) => Ok(Made::Remote(registry)),
+            Some(Endpoint::Remote(remote)) => Ok(Made::Remote(remote)),
             _ => {
                 let settings = self.job.settings;
                 let store = Store::create(&settings.store.value)?;
@@ -185,12 +181,12 @@ impl<'a> Into<'a> {
         Attached::make(&statement, manifest, created, seal.signer(), end).map(Some)
     }
 
-    /// Makes what has arrived the version.
+    /// Makes what has arrived the version, and says what came of it in JSON's words, and what stands then.
     pub(super) fn publish(
         &self,
         made: &Made<'_>,
         arrived: Arrived<'_>,
-    ) -> Result<publishing::Published, Failure> {
+    ) -> Result<(&'static str, Digest), Failure> {
         let Arrived {
             manifest,
             bytes,
@@ -198,56 +194,53 @@ impl<'a> Into<'a> {
             said,
             from,
         } = arrived;
-        match made {
-            Made::Remote(registry) => {
-                let remote = publishing::Remote {
-                    registry,
-                    version: self.version,
-                    mutability: self.mutability(),
-                    reference: self.reference.to_string(),
-                };
-                remote
-                    .publish(&said.model.standing(manifest.clone()), bytes)
-                    .map_err(|failure| self.refused(failure))
+        made.target().put(&manifest.media_type, bytes)?;
+        // Before the version, so that no collection takes the bundle that it names.
+        let signature = match made {
+            Made::Remote(remote) => {
+                let signature = self.attach(&***remote, manifest)?;
+                if let Some(signature) = &signature {
+                    remote.put_referrer(&signature.manifest.media_type, &signature.manifest_bytes)?;
+                }
+                signature
             }
             Made::Store(repository) => {
-                repository.put(&manifest.media_type, bytes)?;
                 let signature = self.attach(&**repository, manifest)?;
                 if let Some(signature) = &signature {
                     repository.put(&signature.manifest.media_type, &signature.manifest_bytes)?;
                     children.push(signature.manifest.clone());
                 }
-                let draft = Draft {
-                    version: self.version.clone(),
-                    who: Who {
-                        time: now(),
-                        ..self.admit()?.clone()
-                    },
-                    children,
-                    publish: Publish {
-                        manifest: Descriptor::plain(
-                            &manifest.media_type,
-                            manifest.digest.clone(),
-                            manifest.size,
-                        ),
-                        root: said.model.root,
-                        base: said.model.base,
-                        from: Some(from),
-                        signature: signature.map(|signature| Box::new(signature.bundle)),
-                        message: said.message,
-                        metrics: said.metrics,
-                        params: said.params,
-                    },
-                };
-                let (outcome, standing) =
-                    publish(&**repository, draft).map_err(|error| self.refused(error))?;
-                let outcome = match outcome {
-                    Outcome::Published => "published",
-                    Outcome::Unchanged => "unchanged",
-                };
-                Ok((outcome, standing.manifest.digest))
+                signature
             }
-        }
+        };
+        let who = Who {
+            time: now(),
+            ..self.admit()?.clone()
+        };
+        let draft = Draft {
+            version: self.version.clone(),
+            who: match &self.endpoint {
+                Some(endpoint) => endpoint.known_as(who)?,
+                None => who,
+            },
+            children,
+            publish: Publish {
+                manifest: Descriptor::plain(&manifest.media_type, manifest.digest.clone(), manifest.size),
+                root: said.model.root,
+                base: said.model.base,
+                from: Some(from),
+                signature: signature.map(|signature| Box::new(signature.bundle)),
+                message: said.message,
+                metrics: said.metrics,
+                params: said.params,
+            },
+        };
+        let (outcome, standing) = publish(made.journal(), draft).map_err(|error| self.refused(error))?;
+        let outcome = match outcome {
+            Outcome::Published => "published",
+            Outcome::Unchanged => "unchanged",
+        };
+        Ok((outcome, standing.manifest.digest))
     }
 }
 
@@ -259,14 +252,21 @@ pub(super) fn author() -> Result<String, Failure> {
 /// Where a version goes.
 pub(super) enum Made<'a> {
     Store(Box<Repository>),
-    Remote(&'a Registry),
+    Remote(&'a Remote),
 }
 
 impl Made<'_> {
     pub(super) fn target(&self) -> &dyn Target {
         match self {
             Self::Store(repository) => &**repository,
-            Self::Remote(registry) => *registry,
+            Self::Remote(remote) => &***remote,
+        }
+    }
+
+    fn journal(&self) -> &dyn Journal {
+        match self {
+            Self::Store(repository) => &**repository,
+            Self::Remote(remote) => *remote,
         }
     }
 }

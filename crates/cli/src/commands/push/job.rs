@@ -7,7 +7,7 @@ use std::{
 
 use modelkeep_core::{
     Bump, Descriptor, Digest, Limits, Mutability, Reference, SemVer, Tag,
-    content::{self, Names, Target},
+    content::{self, Journal, Target},
     name::Target as Named,
 };
 use modelkeep_ledger::{
@@ -16,7 +16,7 @@ use modelkeep_ledger::{
 use modelkeep_package::{
     cache::Cache,
     image::{ImageSettings, Provenance as Said, RunSettings},
-    layout::layout,
+    layout::{layout, layout_raw},
     scan::{self, FileMode, ModelFile, ScanOptions, Warning},
 };
 use modelkeep_store::{Repository, Store};
@@ -26,12 +26,13 @@ use super::{
     base::{self, OnBase},
 };
 use crate::{
-    args::{Push, Step},
+    args::{Format, Push, Step},
     error::{Exit, Failure},
     globs::Globs,
     held::read_manifest,
+    promise::Keeper,
     provenance::now,
-    publishing::{check_version, standing},
+    publishing::{check_version, next_free_of, standing, untold},
     report::{human, json, progress::Progress},
     settings::{Origin, Settings},
     signing::Signing,
@@ -82,9 +83,16 @@ impl<'a> Job<'a> {
             layers: limits.layers.saturating_sub(1).max(1),
             ..limits
         };
+        let format = arguments.format.unwrap_or(settings.format.value);
         let base = OnBase::find(arguments, settings)?;
         let room = base::room_above(base.as_ref(), limits)?;
-        let plans = layout(&scan.files, &image.path, &room).map_err(Failure::failed)?;
+        let plans = match format {
+            Format::ModelPack if base.is_some() => return Err(artifact_on_base(arguments)),
+            // A layer for each file, however many: no container mounts them over one another.
+            Format::ModelPack if !arguments.index => layout_raw(&scan.files, &limits),
+            _ => layout(&scan.files, &image.path, &room),
+        };
+        let plans = plans.map_err(Failure::failed)?;
         let history = match &endpoint {
             Some(endpoint) => endpoint.history()?,
             None => History::default(),
@@ -94,14 +102,17 @@ impl<'a> Job<'a> {
             None => next_version(arguments, endpoint.as_ref(), &history)?,
         };
         let standing = match &endpoint {
-            Some(Endpoint::Remote(registry)) => standing(registry, &version)?,
-            _ => history
-                .version(&version)
-                .map(|publication| Standing::from(&publication.publish)),
+            Some(endpoint) => standing(endpoint, &history, &version)?,
+            None => None,
+        };
+        let (keeper, mutability) = match &endpoint {
+            Some(endpoint) => (endpoint.keeper()?, endpoint.mutability()?),
+            None => (Keeper::Store, None),
         };
         Ok(Self {
             arguments,
             settings,
+            format,
             image,
             directory: directory.to_owned(),
             name,
@@ -116,6 +127,8 @@ impl<'a> Job<'a> {
             cache: Cache::open(cache_path(settings, directory)),
             endpoint,
             host,
+            keeper,
+            mutability: mutability.unwrap_or_else(|| settings.mutability.value.clone()),
             history,
             signing: Signing::find()?,
             standing,
@@ -139,10 +152,7 @@ impl<'a> Job<'a> {
 
     /// Which versions may move.
     pub(super) fn mutability(&self) -> &Mutability {
-        match self.stored() {
-            Some(repository) => repository.mutability(),
-            None => &self.settings.mutability.value,
-        }
+        &self.mutability
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -164,13 +174,13 @@ impl<'a> Job<'a> {
             human::line(&format!("warning: {}", human::clean(&text)));
         }
         let said = &self.settings.mutability;
-        if let (Some(repository), Origin::File(path)) = (self.stored(), &said.origin)
-            && *repository.mutability() != said.value
+        if let Origin::File(path) = &said.origin
+            && self.mutability != said.value
         {
             human::line(&format!(
                 "warning: {} was made as {}, and stays so whatever {} says now",
                 self.name,
-                repository.mutability().as_str(),
+                self.mutability.as_str(),
                 path.display()
             ));
         }
@@ -183,10 +193,9 @@ impl<'a> Job<'a> {
         let Some(standing) = &self.standing else {
             return Ok(false);
         };
-        let tag = match self.stored() {
-            Some(repository) => repository.resolve(&self.version)?,
-            // There, what stands was found by its tag.
-            None => Some(standing.manifest.clone()),
+        let tag = match &self.endpoint {
+            Some(endpoint) => endpoint.names().resolve(&self.version)?,
+            None => None,
         };
         Ok(self.mutability().holds(&self.version)
             && tag.is_some_and(|tag| tag.digest == standing.manifest.digest))
@@ -267,8 +276,21 @@ impl<'a> Job<'a> {
     /// Stores the layers and publishes the version.
     pub(super) fn publish(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
         match &self.endpoint {
-            Some(Endpoint::Remote(registry)) => self.publish_remote(registry, figures, progress),
+            Some(endpoint @ Endpoint::Remote(_)) => {
+                let (said, author) = self.said(figures)?;
+                self.check_image(&said)?;
+                let (target, journal) = (endpoint.target(), endpoint.journal());
+                self.publish_into(target, journal, &said, &author, figures, progress)
+            }
             _ => self.publish_stored(figures, progress),
+        }
+    }
+
+    /// A version to propose instead of one that is taken.
+    fn next_free(&self) -> Result<Option<Tag>, Failure> {
+        match &self.endpoint {
+            Some(endpoint) => next_free_of(endpoint, &self.history, &self.version),
+            None => Ok(self.history.next_free(&self.version)),
         }
     }
 
@@ -277,31 +299,34 @@ impl<'a> Job<'a> {
         self.check_image(&said)?;
         let store = Store::create(&self.settings.store.value)?;
         let (repository, _) = store.create_repository(&self.name, &self.settings.mutability.value, &now())?;
-        until_nothing_is_lost(|| self.publish_into(&repository, &said, &author, figures, progress))
+        until_nothing_is_lost(|| {
+            self.publish_into(&repository, &repository, &said, &author, figures, progress)
+        })
     }
 
     fn publish_into(
         &self,
-        repository: &Repository,
+        target: &dyn Target,
+        journal: &dyn Journal,
         said: &Said,
         author: &str,
         figures: &Figures,
         progress: &Progress,
     ) -> Result<Decided, Failure> {
-        let copied = self.copy_base(repository, progress)?;
-        let mut packed = self.pack(Some(repository), progress)?;
+        let copied = self.copy_base(target, progress)?;
+        let mut packed = self.pack(Some(target), progress)?;
         packed.bytes_written += copied.bytes;
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
         let statement = self.statement(&contents)?;
-        let (recorded, layers) = self.recorded_layers(&packed, Some(repository))?;
+        let (recorded, layers) = self.recorded_layers(&packed, Some(target))?;
         let said = Said {
             record: Some(recorded),
             ..said.clone()
         };
         let image = self.image(contents, &layers, &said)?;
         for blob in image.configs.iter().chain(&image.manifests).chain(&image.index) {
-            repository.put(&blob.descriptor.media_type, &blob.bytes)?;
+            target.put(&blob.descriptor.media_type, &blob.bytes)?;
         }
         let mut children: Vec<Descriptor> = match &image.index {
             Some(_) => image
@@ -311,14 +336,24 @@ impl<'a> Job<'a> {
                 .collect(),
             None => Vec::new(),
         };
-        let signature = self.attach(statement.as_ref(), image.top(), &said, repository)?;
-        if let Some(signature) = &signature {
-            repository.put(&signature.manifest.media_type, &signature.manifest_bytes)?;
-            children.push(signature.manifest.clone());
+        let signature = self.attach(statement.as_ref(), image.top(), &said, target)?;
+        // Before the version, so that no collection takes the bundle that it names.
+        match (&signature, &self.endpoint) {
+            (None, _) => {}
+            (Some(signature), Some(Endpoint::Remote(registry))) => {
+                registry.put_referrer(&signature.manifest.media_type, &signature.manifest_bytes)?;
+            }
+            (Some(signature), _) => {
+                target.put(&signature.manifest.media_type, &signature.manifest_bytes)?;
+                children.push(signature.manifest.clone());
+            }
         }
         let draft = Draft {
             version: self.version.clone(),
-            who: self.who(author)?,
+            who: match &self.endpoint {
+                Some(endpoint) => endpoint.known_as(self.who(author)?)?,
+                None => self.who(author)?,
+            },
             children,
             publish: Publish {
                 manifest: image.top().clone(),
@@ -331,7 +366,7 @@ impl<'a> Job<'a> {
                 params: figures.params.clone(),
             },
         };
-        let (outcome, standing) = publish(repository, draft)?;
+        let (outcome, standing) = publish(journal, draft)?;
         Ok(Decided {
             outcome: match outcome {
                 Outcome::Published => "published",
@@ -351,10 +386,7 @@ impl<'a> Job<'a> {
             digest: decided.digest.clone(),
             content_root: decided.root.clone(),
             outcome: decided.outcome,
-            enforcement: match self.host {
-                Some(_) => "client",
-                None => "store",
-            },
+            enforcement: self.keeper.as_str(),
             files: self.files.len() as u64,
             bytes: self.bytes(),
             bytes_read: packed.bytes_read,
@@ -387,6 +419,14 @@ fn is_lost(failure: &Failure) -> bool {
     matches!(error.downcast_ref(), Some(content::Error::NotFound { .. }))
 }
 
+fn artifact_on_base(arguments: &Push) -> Failure {
+    let failure = Failure::usage("a ModelPack artifact holds files, and lies on no image");
+    match arguments.base {
+        Some(_) => failure.hint("leave --base out, or push the version with --format image"),
+        None => failure.hint("push the version with --format image, or take image.base out of the settings"),
+    }
+}
+
 fn version(reference: &Reference) -> Result<&Tag, Failure> {
     match &reference.target {
         Named::Tag(tag) => Ok(tag),
@@ -404,16 +444,13 @@ fn next_version(arguments: &Push, endpoint: Option<&Endpoint>, history: &History
         None => return Err(Failure::usage("push needs a VERSION or --next STEP")),
     };
     let next = match endpoint {
-        Some(endpoint @ Endpoint::Remote(_)) => {
-            let taken = match endpoint.versions() {
-                // The first version makes the repository.
-                Err(content::Error::NotFound { .. }) => Vec::new(),
-                taken => taken?,
-            };
-            let highest = taken.iter().filter_map(SemVer::parse).max_by(|a, b| a.cmp(b));
-            modelkeep_ledger::next(highest, |tag| taken.contains(tag), bump)
+        Some(endpoint) => {
+            let tagged = untold(endpoint, history)?;
+            let numbers = tagged.iter().filter_map(SemVer::parse);
+            let highest = numbers.chain(history.highest()).max_by(|a, b| a.cmp(b));
+            modelkeep_ledger::next(highest, |tag| history.has(tag) || tagged.contains(tag), bump)
         }
-        _ => history.next(bump),
+        None => history.next(bump),
     };
     next.ok_or_else(|| Failure::usage("there is no number after the highest version: name one"))
 }

@@ -17,7 +17,7 @@ impl Job<'_> {
     /// At a terminal a history that begins is offered a key.
     pub(super) fn admit(&mut self, quiet: bool) -> Result<(), Failure> {
         let begins = self.signing.is_none() && self.history.height() == 0;
-        if begins && self.keeps_history() && !quiet && !self.arguments.dry_run {
+        if begins && !quiet && !self.arguments.dry_run {
             self.signing = signing::offer(self.name.as_str(), &self.directory)?;
         }
         self.history.admits(&self.who("")?)?;
@@ -25,11 +25,6 @@ impl Job<'_> {
             Some(signing) if self.is_signed() && !self.arguments.dry_run => signing.open(),
             _ => Ok(()),
         }
-    }
-
-    /// Whether what is published here gets an entry in a history.
-    fn keeps_history(&self) -> bool {
-        self.host.is_none()
     }
 
     /// Who publishes, now.

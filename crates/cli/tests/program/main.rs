@@ -8,6 +8,7 @@ mod base;
 mod copy;
 mod declare;
 mod declare_aws;
+mod foreign;
 mod harness;
 mod main_job;
 mod modelpack;

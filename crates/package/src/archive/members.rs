@@ -70,11 +70,14 @@ enum Gone {
 const WHITEOUT: &str = ".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
 
+/// What is done with a file of the model: its path, its size, and its bytes.
+pub(crate) type Take<'a, T> = dyn FnMut(&ModelPath, u64, &mut dyn Read) -> Result<T, LayerError> + 'a;
+
 /// Reads the members of a layer. `take` is called for each file of the model, and may read its bytes.
 pub(crate) fn read<R: Input, T>(
     members: &mut Members<R>,
     rule: Rule<'_>,
-    take: &mut dyn FnMut(&ModelPath, u64, &mut dyn Read) -> Result<T, LayerError>,
+    take: &mut Take<'_, T>,
 ) -> Result<Change<T>, LayerError> {
     let mut change = Change {
         files: Vec::new(),

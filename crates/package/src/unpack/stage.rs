@@ -288,3 +288,6 @@ fn copy(
     }
     Ok(Digest::from_sha256(hasher.finish()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use modelkeep_core::ModelPath;
+use modelkeep_core::{Contents, ModelPath};
 use modelkeep_inspect::danger::Finding;
 use modelkeep_package::{
     foreign::LayerError,
@@ -75,6 +75,11 @@ pub(super) fn run(arguments: &Pull, settings: &Settings, quiet: bool) -> Result<
         bytes: unpacked.bytes,
         bytes_written: unpacked.bytes_written,
         files_reused: unpacked.reused_files as u64,
+        content_root: unpacked
+            .found
+            .as_ref()
+            .or(holding.contents.as_ref())
+            .map(Contents::root),
         findings,
     };
     progress.end(&format!(

@@ -197,6 +197,8 @@ pub(crate) struct Pull {
     pub(crate) bytes: u64,
     pub(crate) bytes_written: u64,
     pub(crate) files_reused: u64,
+    /// That of all files of the version, also of those that were not included.
+    pub(crate) content_root: Option<Digest>,
     pub(crate) findings: Vec<Finding>,
 }
 

@@ -4,6 +4,7 @@ Python's standard library only.
 """
 
 import http.client
+import json
 import random
 import re
 import threading
@@ -11,26 +12,44 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "proxy-connection"}
-TAGS = re.compile(r"/v2/.+/tags/list(\?|$)")
-MANIFESTS = re.compile(r"/v2/.+/manifests/")
+TAGS = re.compile(r"/v2/(.+)/tags/list(\?|$)")
+MANIFESTS = re.compile(r"/v2/(.+)/manifests/([^?]+)")
+
+
+class Written:
+    """When each tag was written, and through which of several ways to one registry."""
+
+    def __init__(self):
+        self.first = {}
+        self.lock = threading.Lock()
+
+    def add(self, name, tag, way):
+        with self.lock:
+            self.first.setdefault((name, tag), (time.monotonic(), way))
+
+    def hides(self, name, tag, way, stale):
+        """Whether a list that is so old, and was asked for over `way`, lacks the tag."""
+        with self.lock:
+            moment, writer = self.first.get((name, tag), (0, way))
+        return writer is not way and moment > time.monotonic() - stale
 
 
 class Rough(ThreadingHTTPServer):
     """Carries requests to a registry on `port`, each after a seeded delay, and its answers after another.
 
-    `delay` is the most that each way takes, in seconds. With `stale`, a list of tags is as old as that
-    at times: it was taken by somebody who asked before.
+    `delay` is the most that each way takes, in seconds. With `stale`, every other list of tags lacks what was
+    written over other ways than this one so many seconds ago or later, as that of a replica would.
     """
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port, seed, delay, stale=0.0):
+    def __init__(self, port, seed, delay, stale=0.0, written=None):
         super().__init__(("127.0.0.1", 0), Handler)
         self.to, self.random, self.delay, self.stale = port, random.Random(seed), delay, stale
+        self.written = written or Written()
         self.host = f"127.0.0.1:{self.server_address[1]}"
-        self.lists = {}  # by path, the answers to lists, oldest first, each with its time
-        self.kept_back = 0  # lists that were older than they had to be
+        self.old_lists = 0  # lists that lacked something
         self.lock = threading.Lock()
         self.thread = threading.Thread(target=self.serve_forever, daemon=True)
         self.thread.start()
@@ -40,25 +59,20 @@ class Rough(ThreadingHTTPServer):
             seconds = self.random.uniform(0, self.delay)
         time.sleep(seconds)
 
-    def old(self, path):
-        """An answer of before, when that is what comes."""
+    def aged(self, name, answer):
+        """The answer to a list, as it may have been before."""
+        status, fields, content = answer
         with self.lock:
-            if self.random.random() < 0.5:
-                return None
-            since = time.monotonic() - self.stale
-            for moment, answer in self.lists.get(path, []):
-                if moment >= since:
-                    self.kept_back += 1
-                    return answer
-        return None
-
-    def remember(self, path, answer):
+            is_old = self.random.random() < 0.5
+        if status != 200 or not is_old:
+            return answer
+        listed = json.loads(content)
+        tags = listed["tags"] or []
+        listed["tags"] = [tag for tag in tags if not self.written.hides(name, tag, self, self.stale)]
         with self.lock:
-            now = time.monotonic()
-            kept = self.lists.setdefault(path, [])
-            kept.append((now, answer))
-            while kept[0][0] < now - self.stale:
-                kept.pop(0)
+            self.old_lists += len(listed["tags"]) < len(tags)
+        fields = [(field, value) for field, value in fields if field.lower() != "content-length"]
+        return status, fields, json.dumps(listed).encode()
 
     def handle_error(self, request, client_address):
         pass  # a client that has gone
@@ -83,16 +97,15 @@ class Handler(BaseHTTPRequestHandler):
     def carry(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         # What the protocol consists of comes late; blobs only make a test long.
-        is_list = bool(self.command == "GET" and TAGS.match(self.path))
-        is_rough = is_list or MANIFESTS.match(self.path)
-        if is_rough:
+        lists, manifest = TAGS.match(self.path), MANIFESTS.match(self.path)
+        if lists or manifest:
             self.server.wait()
-        answer = self.server.old(self.path) if is_list and self.server.stale else None
-        if answer is None:
-            answer = self.ask(body)
-            if is_list and self.server.stale and answer[0] == 200:
-                self.server.remember(self.path, answer)
-        if is_rough:
+        answer = self.ask(body)
+        if lists and self.server.stale:
+            answer = self.server.aged(lists[1], answer)
+        if manifest and self.command == "PUT" and answer[0] == 201:
+            self.server.written.add(*manifest.groups(), self.server)
+        if lists or manifest:
             self.server.wait()
         status, headers, content = answer
         self.send_response_only(status)

@@ -44,8 +44,10 @@ class Rough(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port, seed, delay, stale=0.0, written=None):
+    def __init__(self, port, seed, delay, stale=0.0, written=None, lists=True):
         super().__init__(("127.0.0.1", 0), Handler)
+        self.lists = lists  # whether it lets anybody list tags
+        self.asked = []  # method and path of each request
         self.to, self.random, self.delay, self.stale = port, random.Random(seed), delay, stale
         self.written = written or Written()
         self.host = f"127.0.0.1:{self.server_address[1]}"
@@ -96,11 +98,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def carry(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.asked.append((self.command, self.path))
         # What the protocol consists of comes late; blobs only make a test long.
         lists, manifest = TAGS.match(self.path), MANIFESTS.match(self.path)
         if lists or manifest:
             self.server.wait()
-        answer = self.ask(body)
+        if lists and not self.server.lists:
+            answer = 403, [], b'{"errors":[{"code":"DENIED","message":"nobody lists tags here"}]}'
+        else:
+            answer = self.ask(body)
         if lists and self.server.stale:
             answer = self.server.aged(lists[1], answer)
         if manifest and self.command == "PUT" and answer[0] == 201:

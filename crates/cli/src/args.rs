@@ -91,7 +91,9 @@ pub(crate) enum Command {
     Scan(Scan),
     /// Write the files of a version to a directory
     Pull(Pull),
-    /// Read again what is stored, and compare it with its digests
+    /// Lock versions by digest in modelkeep.lock, which belongs into version control
+    Lock(Lock),
+    /// Read again what is stored, and compare it with its digests, and the tags with the history
     Verify(Verify),
     /// Copy an image between the store, registries, OCI layouts and docker
     Copy(Copy),
@@ -278,7 +280,12 @@ pub(crate) enum DiffFormat {
 #[derive(Args, Debug)]
 pub(crate) struct Pull {
     /// VERSION, NAME:VERSION or NAME@DIGEST
-    pub(crate) version: String,
+    #[arg(required_unless_present = "locked")]
+    pub(crate) version: Option<String>,
+    /// What modelkeep.lock says, by digest, whatever has become of tags and histories: VERSION, NAME:VERSION or an
+    /// alias that is locked, or all that is
+    #[arg(long)]
+    pub(crate) locked: bool,
     /// Where the files go; by default NAME-VERSION
     #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) output: Option<PathBuf>,
@@ -293,12 +300,25 @@ pub(crate) struct Pull {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct Lock {
+    /// NAME:VERSION or NAME:ALIAS, of the store or with HOST/ before it; without any, all that is locked, anew
+    #[arg(value_name = "VERSION|ALIAS")]
+    pub(crate) names: Vec<String>,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct Verify {
-    /// VERSION, NAME:VERSION or NAME@DIGEST; without it all versions of the repository
+    /// VERSION, NAME:VERSION or NAME@DIGEST, or HOST/NAME for all versions of that repository; without it all versions
+    /// of the repository of the settings
     pub(crate) version: Option<String>,
     /// Everything in the store
     #[arg(long, conflicts_with = "version")]
     pub(crate) all: bool,
+    /// Put tags back that are not what the history says, and entries of the history that were seen and are gone
+    #[arg(long)]
+    pub(crate) heal: bool,
     #[command(flatten)]
     pub(crate) json: Json,
 }

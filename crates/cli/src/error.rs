@@ -7,7 +7,7 @@ use std::{error::Error, io, path::PathBuf, process::ExitCode};
 use modelkeep_core::{Digest, InvalidName, RepoName, content};
 use modelkeep_ledger::{MalformedHistory, PublishError, Unauthorized};
 
-use crate::settings::Registry;
+use crate::{known, settings::Registry};
 
 /// Exit codes, as `--help` documents them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,11 @@ impl Failure {
                 Some(hint) => failure.hint(hint),
                 None => failure,
             };
+        }
+        if let Some(found) = known::find(&error) {
+            let (exit, hints) = known::advice(found);
+            let error = error.into();
+            return Self { exit, error, hints };
         }
         if is_conflict(&error) {
             return Self::new(Exit::Conflict, error);

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, io::Read as _};
 
+use jiff::Timestamp;
 use modelkeep_core::{
     ByteRange, Contents, Descriptor, Digest, Document, ImageConfig, Limits, Manifest, Reference, annotation,
     content::{Error, Source},
@@ -12,6 +13,7 @@ use modelkeep_ledger::{History, Publication, Yanked};
 
 use crate::{
     error::{Exit, Failure, Unknown},
+    lock,
     model::Layered,
     settings::Settings,
     wiring::{self, Endpoint},
@@ -67,22 +69,56 @@ impl Named {
             publication,
         })
     }
+
+    /// Why the version should not be taken into use.
+    pub(crate) fn yanked(&self) -> Option<&Yanked> {
+        let publication = self.publication.as_ref()?;
+        self.history.yanked(&publication.version)
+    }
+
+    /// Refuses a version that was yanked, and one of a history that may have been kept in the past. What is named by
+    /// its digest is nobody's word.
+    pub(crate) fn check_use(&self, settings: &Settings) -> Result<(), Failure> {
+        if self.reference.tag().is_some() {
+            let place = lock::name_of(&(self.reference.host.clone(), self.reference.name.clone()));
+            check_age(settings, &self.repository, &self.history, &place)?;
+        }
+        match self.yanked() {
+            None => Ok(()),
+            Some(yanked) => Err(refuse(&self.reference, &self.root, yanked)),
+        }
+    }
+}
+
+/// Refuses a history that may have been kept in the past. That on the user's own disk was not.
+pub(crate) fn check_age(
+    settings: &Settings,
+    repository: &Endpoint,
+    history: &History,
+    place: &str,
+) -> Result<(), Failure> {
+    if let (Some(max_age), Endpoint::Remote(_)) = (settings.max_age.value, repository) {
+        max_age.check(history, place, Timestamp::now())?;
+    }
+    Ok(())
 }
 
 impl Held {
     /// Finds what `text` names, and reads its documents.
     pub(crate) fn find(settings: &Settings, text: &str) -> Result<Self, Failure> {
+        Self::read(Named::find(settings, text)?)
+    }
+
+    /// Reads the documents of what was found.
+    fn read(named: Named) -> Result<Self, Failure> {
+        let yanked = named.yanked().cloned();
         let Named {
             reference,
             repository,
             root,
             publication,
-            history,
-        } = Named::find(settings, text)?;
-        let yanked = publication
-            .as_ref()
-            .and_then(|it| history.yanked(&it.version))
-            .cloned();
+            history: _,
+        } = named;
         let (manifest, config) = read_image(repository.source(), &root)?;
         Ok(Self {
             reference,
@@ -97,11 +133,28 @@ impl Held {
 
     /// As [`Held::find`], to take it into use: a version that was yanked is refused.
     pub(crate) fn find_for_use(settings: &Settings, text: &str) -> Result<Self, Failure> {
-        let held = Self::find(settings, text)?;
-        match &held.yanked {
-            None => Ok(held),
-            Some(yanked) => Err(refuse(&held.reference, &held.root, yanked)),
-        }
+        let named = Named::find(settings, text)?;
+        named.check_use(settings)?;
+        Self::read(named)
+    }
+
+    /// Reads the documents of a version that is locked, by its digest alone: no tag and no history is asked.
+    pub(crate) fn of_lock(
+        settings: &Settings,
+        reference: Reference,
+        root: Descriptor,
+    ) -> Result<Self, Failure> {
+        let repository = wiring::repository(settings, reference.host.as_ref(), &reference.name)?;
+        let (manifest, config) = read_image(repository.source(), &root)?;
+        Ok(Self {
+            reference,
+            repository,
+            publication: None,
+            yanked: None,
+            root,
+            manifest,
+            config,
+        })
     }
 
     /// Why the version should not be taken into use.
@@ -250,7 +303,7 @@ pub(crate) fn is_about(contents: &Contents, manifest: &Manifest) -> bool {
 }
 
 /// What `reference` names: by the history where it has the version, else by the tag.
-fn resolve(
+pub(crate) fn resolve(
     repository: &Endpoint,
     history: &History,
     reference: &Reference,
@@ -267,8 +320,22 @@ fn resolve(
                 let version = version.filter(|version| *version.manifest() == manifest);
                 return Ok((manifest, version.cloned()));
             }
-            if let Some(manifest) = repository.names().resolve(tag)? {
-                return Ok((manifest, None));
+            // Whoever signs a history answers for its versions: a tag that is none of them is anybody's.
+            let is_believed = tag.is_reserved() || (history.keys().is_empty() && !history.has(tag));
+            let found = repository.names().resolve(tag)?;
+            match found {
+                Some(manifest) if is_believed => return Ok((manifest, None)),
+                Some(manifest) => {
+                    let error = format!(
+                        "{reference} is a tag, and no version: the history of {} does not have it",
+                        name()
+                    );
+                    let digest = format!("{}@{}", name(), manifest.digest);
+                    return Err(Failure::new(Exit::Damage, error).hint(format!(
+                        "who wants that image all the same names its digest: {digest}"
+                    )));
+                }
+                None => {}
             }
             let version = tag.to_string();
             let failure = Failure::new(

@@ -12,10 +12,7 @@ use modelkeep_core::{
     media,
     name::Target as Named,
 };
-use modelkeep_ledger::{
-    History, Who,
-    claims::{Claims, Pace},
-};
+use modelkeep_ledger::{History, Who, claims::Pace};
 use modelkeep_store::{Repository, Store};
 
 pub(crate) use remote::Remote;
@@ -69,7 +66,15 @@ impl Endpoint {
 
     /// The history, empty where there is none.
     pub(crate) fn history(&self) -> Result<History, Failure> {
-        Ok(modelkeep_ledger::read(self.journal())?)
+        match self {
+            Self::Store(repository) => Ok(modelkeep_ledger::read(repository)?),
+            Self::Remote(remote) => Ok(remote.history()?),
+        }
+    }
+
+    /// The entries of the history, oldest first.
+    pub(crate) fn entries(&self) -> Result<Vec<Vec<u8>>, Failure> {
+        Ok(self.journal().entries(1)?)
     }
 
     /// Who keeps its versions.
@@ -233,8 +238,14 @@ fn remote(settings: &Settings, host: &Host, name: &RepoName, access: Access) -> 
         wait: Arc::new(thread::sleep),
     };
     let mutability = settings.mutability.value.clone();
-    let claims = Claims::new(registry.clone(), &format!("{host}/{name}"), mutability, pace);
-    Ok(Endpoint::Remote(Box::new(Remote::new(registry, claims))))
+    let place = remote::Place {
+        store: settings.store.value.clone(),
+        host: host.clone(),
+        name: name.clone(),
+        mutability,
+        pace,
+    };
+    Ok(Endpoint::Remote(Box::new(Remote::new(registry, place))))
 }
 
 /// A variable of the environment.

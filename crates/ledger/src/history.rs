@@ -503,6 +503,11 @@ impl History {
         }
     }
 
+    /// Every name that it speaks of, with the manifest that it has now, if it has one.
+    pub fn names(&self) -> impl Iterator<Item = (&Tag, Option<&Descriptor>)> {
+        self.names.keys().map(|name| (name, self.manifest(name)))
+    }
+
     /// The manifest that stood under `version`, when it was deleted and its name is kept for that alone.
     #[must_use]
     pub fn kept(&self, version: &Tag) -> Option<&Descriptor> {

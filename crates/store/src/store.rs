@@ -243,7 +243,7 @@ fn refuse_other_things(keys: &Keys) -> Result<()> {
     let others = records::list(keys.root())?;
     let Some(other) = others
         .iter()
-        .find(|name| *name != "lost+found" && *name != "cache")
+        .find(|name| !["lost+found", "cache", "known"].contains(&name.as_str()))
     else {
         return Ok(());
     };

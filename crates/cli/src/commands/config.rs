@@ -62,6 +62,9 @@ fn rows(settings: &Settings) -> Vec<json::Setting> {
             },
         ),
         row("repository.aliases", &settings.aliases, |aliases| list(aliases)),
+        row("repository.max_age", &settings.max_age, |age| {
+            age.map(|age| age.to_string()).unwrap_or_default()
+        }),
     ]);
     if let Ok(declared) = settings.declared() {
         rows.extend(declared.rows().into_iter().map(|(name, value)| json::Setting {

@@ -11,6 +11,7 @@ mod gc;
 mod init;
 mod inspect;
 mod keys;
+mod lock;
 mod log;
 mod login;
 mod pull;
@@ -54,6 +55,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Diff(arguments) => diff::run(arguments, &here()?, global.quiet),
         Command::Scan(arguments) => scan::run(arguments, &here()?),
         Command::Pull(arguments) => pull::run(arguments, &here()?, global.quiet),
+        Command::Lock(arguments) => lock::run(arguments, &here()?, global.quiet),
         Command::Verify(arguments) => verify::run(arguments, &here()?, global.quiet),
         Command::Copy(arguments) => copy::run(arguments, &here()?, global.quiet),
         Command::Export(arguments) => export::run(arguments, &here()?, global.quiet),

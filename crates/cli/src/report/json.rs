@@ -62,6 +62,45 @@ pub(crate) struct Show {
 }
 
 #[derive(Serialize)]
+pub(crate) struct Lock {
+    pub(crate) path: String,
+    pub(crate) changed: bool,
+    pub(crate) repositories: Vec<LockedRepository>,
+    pub(crate) models: Vec<LockedModel>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct LockedRepository {
+    pub(crate) name: String,
+    pub(crate) history: Option<Digest>,
+    pub(crate) height: Option<u64>,
+    pub(crate) head: Option<Digest>,
+    pub(crate) seen: String,
+    /// Whether the history is signed; `None` where it was not read.
+    pub(crate) signed: Option<bool>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct LockedModel {
+    pub(crate) repository: String,
+    pub(crate) version: String,
+    pub(crate) alias: Option<String>,
+    pub(crate) media_type: String,
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+    pub(crate) content_root: Option<Digest>,
+    pub(crate) signature: Option<Digest>,
+    pub(crate) signer: Option<String>,
+}
+
+/// All that `pull --locked` has pulled.
+#[derive(Serialize)]
+pub(crate) struct Locked {
+    pub(crate) path: String,
+    pub(crate) pulled: Vec<Pull>,
+}
+
+#[derive(Serialize)]
 pub(crate) struct Inspect {
     pub(crate) name: String,
     pub(crate) digest: Option<Digest>,
@@ -198,6 +237,10 @@ pub(crate) struct Verify {
     pub(crate) ok: bool,
     pub(crate) checked: Checked,
     pub(crate) problems: Vec<String>,
+    /// What was wrong with tags and entries, and is right now.
+    pub(crate) healed: Vec<String>,
+    /// Tags that a signed history does not have.
+    pub(crate) unlisted: Vec<String>,
 }
 
 #[derive(Clone, Copy, Default, Serialize)]

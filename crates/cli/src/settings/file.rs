@@ -36,6 +36,7 @@ pub(super) struct RepositoryTable {
     pub(super) resource_tags: BTreeMap<String, String>,
     pub(super) policy: Option<PathBuf>,
     pub(super) require_enforcement: Option<Enforcement>,
+    pub(super) max_age: Option<String>,
     #[serde(default)]
     pub(super) protect: bool,
     #[serde(default)]

@@ -1,45 +1,101 @@
 //! A repository of a registry on the network, and its history: kept by the registry, or by those who write to it.
 
-use std::{ops::Deref, sync::OnceLock};
+use std::{ops::Deref, path::PathBuf, sync::OnceLock};
 
 use modelkeep_client::{History, Registry};
 use modelkeep_core::{
-    Mutability,
+    Host, Mutability, RepoName,
     content::{Journal, Result, Transaction},
 };
-use modelkeep_ledger::{Who, claims::Claims};
+use modelkeep_ledger::{
+    Who,
+    claims::{Claims, Pace},
+};
 
-/// The repository, and its history. Whether the registry keeps that is asked when it matters first.
+use crate::known::{self, Known};
+
+/// The repository, and its history, held against what has been seen of it. Whether the registry keeps that is asked when
+/// it matters first.
 pub(crate) struct Remote {
     registry: Registry,
-    claims: Claims<Registry>,
-    kept: OnceLock<Option<History>>,
+    place: Place,
+    opened: OnceLock<Opened>,
+}
+
+/// Which repository it is, and what there is to know of it besides.
+pub(super) struct Place {
+    /// The store, which keeps what has been seen.
+    pub(super) store: PathBuf,
+    pub(super) host: Host,
+    pub(super) name: RepoName,
+    /// Which tags may move, where the registry does not say so.
+    pub(super) mutability: Mutability,
+    /// How the registry is treated if it knows no histories.
+    pub(super) pace: Pace,
+}
+
+struct Opened {
+    known: Known,
+    end: End,
+}
+
+#[expect(clippy::large_enum_variant, reason = "there is one of them")]
+enum End {
+    Kept(History),
+    Claimed(Claims<Registry>),
 }
 
 impl Remote {
-    /// `claims` is the history where the registry keeps none.
-    pub(super) fn new(registry: Registry, claims: Claims<Registry>) -> Self {
+    pub(super) fn new(registry: Registry, place: Place) -> Self {
         Self {
             registry,
-            claims,
-            kept: OnceLock::new(),
+            place,
+            opened: OnceLock::new(),
         }
+    }
+
+    fn opened(&self) -> std::result::Result<&Opened, known::Error> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened);
+        }
+        let Place {
+            store,
+            host,
+            name,
+            mutability,
+            pace,
+        } = &self.place;
+        let known = Known::recall(store, host, name)?;
+        let end = match History::open(&self.registry, known.entries())? {
+            Some(history) => End::Kept(history),
+            None => {
+                let registry = self.registry.clone();
+                let place = format!("{host}/{name}");
+                let claims = Claims::new(registry, &place, mutability.clone(), pace.clone());
+                let claims = claims.knowing(known.entries());
+                End::Claimed(claims.map_err(|source| known.broken(source))?)
+            }
+        };
+        Ok(self.opened.get_or_init(|| Opened { known, end }))
     }
 
     /// The history that the registry keeps itself; `None` where it keeps none.
     pub(crate) fn kept(&self) -> Result<Option<&History>> {
-        if let Some(kept) = self.kept.get() {
-            return Ok(kept.as_ref());
-        }
-        let kept = History::open(&self.registry, Vec::new())?;
-        Ok(self.kept.get_or_init(|| kept).as_ref())
+        Ok(match &self.opened()?.end {
+            End::Kept(history) => Some(history),
+            End::Claimed(_) => None,
+        })
     }
 
-    fn journal(&self) -> Result<&dyn Journal> {
-        Ok(match self.kept()? {
-            Some(history) => history,
-            None => &self.claims,
-        })
+    /// What has been seen of the history.
+    pub(crate) fn known(&self) -> std::result::Result<&Known, known::Error> {
+        Ok(&self.opened()?.known)
+    }
+
+    /// The history as it is now.
+    pub(super) fn history(&self) -> std::result::Result<modelkeep_ledger::History, known::Error> {
+        let opened = self.opened()?;
+        opened.known.read(opened.journal())
     }
 
     /// Which tags may move, where the registry says so.
@@ -60,18 +116,29 @@ impl Remote {
     }
 }
 
+impl Opened {
+    fn journal(&self) -> &dyn Journal {
+        match &self.end {
+            End::Kept(history) => history,
+            End::Claimed(claims) => claims,
+        }
+    }
+}
+
 impl Journal for Remote {
     fn entries(&self, from: u64) -> Result<Vec<Vec<u8>>> {
-        self.journal()?.entries(from)
+        let opened = self.opened()?;
+        opened.known.entries_of(opened.journal(), from)
     }
 
     fn verified(&self) -> u64 {
-        // What was never asked for has not been verified.
-        self.journal().map_or(0, Journal::verified)
+        // What was read has been verified before anybody was given it.
+        u64::MAX
     }
 
     fn begin<'a>(&'a self) -> Result<Box<dyn Transaction + 'a>> {
-        self.journal()?.begin()
+        let opened = self.opened()?;
+        opened.known.begin(opened.journal())
     }
 }
 

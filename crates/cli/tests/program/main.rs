@@ -9,6 +9,7 @@ mod copy;
 mod declare;
 mod declare_aws;
 mod harness;
+mod lock;
 mod main_job;
 mod processes;
 mod records;

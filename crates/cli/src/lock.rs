@@ -87,10 +87,29 @@ pub(crate) enum LockError {
 #[derive(Debug, thiserror::Error)]
 #[error("{place} is not what {} says that it was", path.display())]
 pub(crate) struct Refused {
-    pub(crate) place: String,
-    pub(crate) path: PathBuf,
-    #[source]
-    pub(crate) source: Conflict,
+    place: String,
+    path: PathBuf,
+    source: Conflict,
+}
+
+impl Refused {
+    pub(crate) fn new(place: &str, path: &Path, source: Conflict) -> Self {
+        Self {
+            place: place.to_owned(),
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(error: Refused) -> Self {
+        Self::new(Exit::Conflict, error)
+            .hint(
+                "keep the file, and show it to whoever owns the repository: it says what was there, and when",
+            )
+            .hint("what is locked can be had as before: `modelkeep pull --locked`")
+    }
 }
 
 /// Text that is no lock.

@@ -97,7 +97,11 @@ impl<'a> Change<'a> {
         let found = self.transaction.resolve(tag)?;
         match (self.history.manifest(tag), found) {
             (Some(manifest), Some(found)) if found.digest == manifest.digest => Ok(()),
-            (Some(manifest), _) => self.transaction.set_tag(tag, manifest),
+            (Some(manifest), _) => match self.transaction.set_tag(tag, manifest) {
+                // Somebody has taken the manifest away, which must not end all publishing.
+                Err(content::Error::NotFound { .. }) => Ok(()),
+                set => set,
+            },
             (None, Some(_)) => self.transaction.remove_tag(tag),
             (None, None) => Ok(()),
         }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use modelkeep_core::{Descriptor, Reference, Tag, content::Error, name::Target};
 use modelkeep_disk::publish;
-use modelkeep_ledger::{Conflict, History, Seen, Signatures};
+use modelkeep_ledger::{History, Seen, Signatures};
 
 use crate::{
     args::Lock as Arguments,
@@ -135,7 +135,8 @@ impl Job<'_> {
             .filter_map(|name| repositories.get(name))
         {
             if let Some(seen) = &locked.history {
-                seen.check(entries).map_err(|error| self.conflict(name, error))?;
+                seen.check(entries)
+                    .map_err(|conflict| Refused::new(name, self.path, conflict))?;
             }
         }
         // A history that has moved takes with it what is locked of it.
@@ -162,19 +163,6 @@ impl Job<'_> {
             self.lock.repositories.insert(name.to_owned(), locked);
         }
         Ok(())
-    }
-
-    fn conflict(&self, name: &str, error: Conflict) -> Failure {
-        let error = Refused {
-            place: name.to_owned(),
-            path: self.path.to_owned(),
-            source: error,
-        };
-        Failure::new(Exit::Conflict, error)
-            .hint(
-                "keep the file, and show it to whoever owns the repository: it says what was there, and when",
-            )
-            .hint("what is locked can be had as before: `modelkeep pull --locked`")
     }
 
     fn lock_version(

@@ -4,7 +4,7 @@ mod locked;
 
 use std::path::{Path, PathBuf};
 
-use modelkeep_core::{ModelPath, content::Error};
+use modelkeep_core::{Contents, ModelPath, content::Error};
 use modelkeep_disk::publish;
 use modelkeep_inspect::danger::Finding;
 use modelkeep_package::{
@@ -148,6 +148,11 @@ impl Job<'_> {
             bytes_written: unpacked.bytes_written,
             signature: signature.map(|(file, _)| file.display().to_string()),
             files_reused: unpacked.reused_files as u64,
+            content_root: unpacked
+                .found
+                .as_ref()
+                .or(holding.contents.as_ref())
+                .map(Contents::root),
             findings,
         };
         progress.end(&format!(

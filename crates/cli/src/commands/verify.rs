@@ -1,5 +1,6 @@
 //! `modelkeep verify`
 
+mod entries;
 mod names;
 
 use std::{

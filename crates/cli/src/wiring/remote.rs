@@ -87,6 +87,11 @@ impl Remote {
         })
     }
 
+    /// What has been seen of the history.
+    pub(crate) fn known(&self) -> std::result::Result<&Known, known::Error> {
+        Ok(&self.opened()?.known)
+    }
+
     /// The history as it is now.
     pub(super) fn history(&self) -> std::result::Result<modelkeep_ledger::History, known::Error> {
         let opened = self.opened()?;

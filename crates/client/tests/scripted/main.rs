@@ -4,6 +4,7 @@
 mod ahead;
 mod auth;
 mod aws;
+mod manifests;
 mod network;
 mod read;
 mod referrers;

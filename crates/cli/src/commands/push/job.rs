@@ -32,7 +32,7 @@ use crate::{
     held::read_manifest,
     promise::Keeper,
     provenance::now,
-    publishing::{check_version, next_free_of, standing, untold},
+    publishing::{check_version, next_free_of, standing, untold_or_none},
     report::{human, json, progress::Progress},
     settings::{Origin, Settings},
     signing::Signing,
@@ -221,7 +221,7 @@ impl<'a> Job<'a> {
 
     /// Reads what must be read to know the content, stores nothing, and judges it.
     pub(super) fn compare(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
-        let packed = self.pack(None, progress)?;
+        let mut packed = self.pack(None, progress)?;
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
         let standing = self.standing.as_ref();
@@ -233,7 +233,7 @@ impl<'a> Job<'a> {
             Some(standing) if same_files => standing.manifest.digest.clone(),
             _ => {
                 let (mut said, _) = self.said(figures)?;
-                let (recorded, layers) = self.recorded_layers(&packed, None)?;
+                let (recorded, layers) = self.recorded_layers(&mut packed, None)?;
                 said.record = Some(recorded);
                 self.image(contents, &layers, &said)?.top().digest.clone()
             }
@@ -319,7 +319,7 @@ impl<'a> Job<'a> {
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
         let statement = self.statement(&contents)?;
-        let (recorded, layers) = self.recorded_layers(&packed, Some(target))?;
+        let (recorded, layers) = self.recorded_layers(&mut packed, Some(target))?;
         let said = Said {
             record: Some(recorded),
             ..said.clone()
@@ -448,7 +448,7 @@ fn next_version(arguments: &Push, endpoint: Option<&Endpoint>, history: &History
     };
     let next = match endpoint {
         Some(endpoint) => {
-            let tagged = untold(endpoint, history)?;
+            let tagged = untold_or_none(endpoint, history)?;
             let numbers = tagged.iter().filter_map(SemVer::parse);
             let highest = numbers.chain(history.highest()).max_by(|a, b| a.cmp(b));
             modelkeep_ledger::next(highest, |tag| history.has(tag) || tagged.contains(tag), bump)

@@ -1,5 +1,7 @@
 //! The tags of a repository against its history, and how they are put right.
 
+use std::path::Path;
+
 use modelkeep_core::{
     Descriptor, Digest, Reference, Tag, annotation,
     content::{Error, Source},
@@ -8,13 +10,13 @@ use modelkeep_core::{
 use modelkeep_ledger::History;
 use modelkeep_transfer::in_parallel;
 
-use super::{Findings, Subject, open, workers};
+use super::{Findings, Subject, entries, open, workers};
 use crate::{
     error::{Exit, Failure},
     held,
-    lock::{Place, name_of},
+    lock::{Lock, Place, Refused, name_of},
     settings::Settings,
-    wiring::{self, Endpoint},
+    wiring::{self, Endpoint, Remote},
 };
 
 /// A tag that is not what the history says.
@@ -90,20 +92,51 @@ fn astray(
     Ok(found.into_iter().flatten().collect())
 }
 
+/// Whoever has a lock file has seen the history, or somebody else has.
+fn check_lock(name: &str, entries: &[Vec<u8>]) -> Result<(), Failure> {
+    let Some(path) = Lock::find(Path::new("."))? else {
+        return Ok(());
+    };
+    let lock = Lock::read(&path)?;
+    let seen = lock
+        .repositories
+        .get(name)
+        .and_then(|locked| locked.history.as_ref());
+    match seen.map(|seen| seen.check(entries)) {
+        Some(Err(conflict)) => Err(Refused::new(name, &path, conflict).into()),
+        _ => Ok(()),
+    }
+}
+
 impl Findings {
-    /// The history, all of it verified with its signatures. One that is not what was seen of it is an error; one that is
-    /// broken in itself is damage, and no history.
+    /// The history, all of it verified with its signatures. Entries that were seen and are gone are damage, and the
+    /// history is what it was; another history is an error. One that is broken in itself is damage, and no history.
     pub(super) fn history(&mut self, endpoint: &Endpoint, place: &Place) -> Result<History, Failure> {
-        let entries = endpoint.entries();
-        let history = entries.and_then(|entries| Ok(History::verify(&entries)?));
-        match history {
-            Err(failure) if failure.exit == Exit::Conflict => Err(failure),
-            Err(failure) => {
-                self.problem(&format!("history of {}", name_of(place)), &*failure.error);
-                Ok(History::default())
+        let name = name_of(place);
+        let missing = match endpoint {
+            Endpoint::Remote(remote) => entries::missing(remote)?,
+            Endpoint::Store(_) => Vec::new(),
+        };
+        let is_whole = missing.is_empty();
+        self.problems
+            .extend(missing.iter().map(|missing| missing.text(&name)));
+        let entries = match (endpoint.entries(), endpoint) {
+            (Err(failure), Endpoint::Remote(remote)) if failure.exit == Exit::Conflict && !is_whole => {
+                remote.known()?.entries()
             }
-            history => history,
-        }
+            (entries, _) => match entries {
+                Err(failure) if failure.exit != Exit::Conflict => {
+                    self.problem(&format!("history of {name}"), &*failure.error);
+                    return Ok(History::default());
+                }
+                entries => entries?,
+            },
+        };
+        check_lock(&name, &entries)?;
+        Ok(History::verify(&entries).unwrap_or_else(|error| {
+            self.problem(&format!("history of {name}"), &error);
+            History::default()
+        }))
     }
 
     /// Everything that the names and the history of a repository reach.
@@ -231,7 +264,10 @@ impl Findings {
         place: &Place,
         asked: &dyn Fn(&Tag) -> bool,
     ) -> Result<(), Failure> {
-        let endpoint = wiring::repository(settings, place.0.as_ref(), &place.1)?;
+        let endpoint = wiring::to_change(settings, place.0.as_ref(), &place.1)?;
+        if let Endpoint::Remote(remote) = &endpoint {
+            self.heal_entries(remote, &name_of(place))?;
+        }
         let history = endpoint.history()?;
         let texts = |found: Vec<Result<Astray, _>>| -> Vec<String> {
             let astray = found.into_iter().filter_map(Result::ok);
@@ -248,6 +284,16 @@ impl Findings {
         let after = texts(astray(&endpoint, &history, asked)?);
         self.healed
             .extend(before.into_iter().filter(|text| !after.contains(text)));
+        Ok(())
+    }
+
+    fn heal_entries(&mut self, remote: &Remote, name: &str) -> Result<(), Failure> {
+        for missing in entries::missing(remote)? {
+            match entries::put_back(remote, &missing) {
+                Ok(()) => self.healed.push(missing.text(name)),
+                Err(error) => self.problem(&format!("{} and cannot be put back", missing.text(name)), &error),
+            }
+        }
         Ok(())
     }
 }

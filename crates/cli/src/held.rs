@@ -60,7 +60,7 @@ pub(crate) struct Signature {
 
 impl Signature {
     /// The newest signature over the files of the image or index `root`.
-    fn find(history: &History, root: &Descriptor) -> Option<Self> {
+    pub(crate) fn find(history: &History, root: &Descriptor) -> Option<Self> {
         let mut publications = history.publications().iter().rev();
         publications.find_map(|it| {
             let is_about = it.manifest().digest == root.digest;

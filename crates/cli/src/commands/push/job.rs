@@ -325,8 +325,12 @@ impl<'a> Job<'a> {
             ..said.clone()
         };
         let image = self.image(contents, &layers, &said)?;
-        for blob in image.configs.iter().chain(&image.manifests).chain(&image.index) {
-            target.put(&blob.descriptor.media_type, &blob.bytes)?;
+        for config in &image.configs {
+            target.put(&config.descriptor.media_type, &config.bytes)?;
+        }
+        let signature = self.attach(statement.as_ref(), image.top(), &said, target)?;
+        for manifest in image.manifests.iter().chain(&image.index) {
+            target.put(&manifest.descriptor.media_type, &manifest.bytes)?;
         }
         let mut children: Vec<Descriptor> = match &image.index {
             Some(_) => image
@@ -336,7 +340,6 @@ impl<'a> Job<'a> {
                 .collect(),
             None => Vec::new(),
         };
-        let signature = self.attach(statement.as_ref(), image.top(), &said, target)?;
         // Before the version, so that no collection takes the bundle that it names.
         match (&signature, &self.endpoint) {
             (None, _) => {}

@@ -135,13 +135,13 @@ pub fn read(journal: &(impl Journal + ?Sized)) -> Result<History, PublishError> 
     change::history(journal)
 }
 
-/// Reads and verifies the history that `journal` keeps, entry by entry, oldest first.
+/// As [`read`], entry by entry, oldest first.
 ///
 /// # Errors
 /// What the end says, or what is broken.
 pub fn entries(journal: &(impl Journal + ?Sized)) -> Result<Vec<(EntryId, Entry)>, PublishError> {
     let bytes = journal.entries(1)?;
-    History::verify(&bytes)?;
+    change::history_of(journal, &bytes)?;
     let entries = bytes.iter().zip(1..).map(|(bytes, height)| {
         let written = Written::parse(bytes).map_err(|source| MalformedHistory::Entry { height, source })?;
         Ok((written.id, written.entry))

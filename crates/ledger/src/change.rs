@@ -45,6 +45,14 @@ where
     E: From<MalformedHistory> + From<content::Error>,
 {
     let entries = journal.entries(1)?;
+    Ok(history_of(journal, &entries)?)
+}
+
+/// The history that all of its entries make, as [`history`].
+pub(crate) fn history_of(
+    journal: &(impl Journal + ?Sized),
+    entries: &[Vec<u8>],
+) -> Result<History, MalformedHistory> {
     let verified = usize::try_from(journal.verified()).unwrap_or(usize::MAX);
     let (trusted, new) = entries.split_at(verified.min(entries.len()));
     let mut history = History::read(trusted, Signatures::Trust)?;

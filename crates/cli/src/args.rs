@@ -3,6 +3,7 @@
 mod declare;
 mod doctor;
 mod history;
+mod keys;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 pub(crate) use declare::{Adopt, Destroy, Output, Preview, Up};
 pub(crate) use doctor::Doctor;
 pub(crate) use history::{Aliases, Log, Promote, Requirement, Restore, Rollback, Yank};
+pub(crate) use keys::{AddKey, Checkpoint, KeyChange, Keys, ListKeys, NewKey, RemoveKey, RotateKey};
 use modelkeep_core::{Host, RepoName};
 use modelkeep_server::access::AwsKey;
 
@@ -20,7 +22,7 @@ Exit codes:
   0  done
   1  failed
   2  wrong usage or settings
-  3  a registry wants other credentials
+  3  a registry wants other credentials, or the history lists another key
   4  refused: the version exists with other content
   5  a check found damage
   6  changes are pending (preview --expect-no-changes)
@@ -117,9 +119,11 @@ pub(crate) enum Command {
     Sign(Sign),
     /// Check the files of a directory or of a version against a signature
     VerifySignature(VerifySignature),
-    /// Make keys for signatures
+    /// Make keys for signatures, and say which of them may add to a history
     #[command(subcommand)]
     Keys(Keys),
+    /// Sign that a history is still what it is
+    Checkpoint(Checkpoint),
     /// Store the user and password of a registry, where docker keeps them
     Login(Login),
     /// Forget the user and password of a registry
@@ -173,6 +177,9 @@ pub(crate) struct Push {
     /// A parameter of the training, as NAME=VALUE; may be given several times
     #[arg(long = "param", value_name = "NAME=VALUE")]
     pub(crate) params: Vec<String>,
+    /// What the version is: an image, or a ModelPack artifact with a layer for each file [default: image]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
     /// Publish an index for amd64 and arm64 over the same layers
     #[arg(long, conflicts_with = "base")]
     pub(crate) index: bool,
@@ -188,6 +195,26 @@ pub(crate) struct Push {
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) json: Json,
+}
+
+/// What a version is: an OCI image, whose layers are archives, or a ModelPack artifact, whose layers are the files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Format {
+    #[default]
+    Image,
+    #[value(name = "modelpack")]
+    ModelPack,
+}
+
+impl Format {
+    /// Its name.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::ModelPack => "modelpack",
+        }
+    }
 }
 
 /// Which number `--next` raises.
@@ -296,6 +323,9 @@ pub(crate) struct Pull {
     /// Only files whose path matches; may be given several times
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
+    /// Write the signature over the files of the version (OpenSSF Model Signing) here, outside of DIR, if it holds
+    #[arg(long, value_name = "FILE", conflicts_with = "include", value_hint = ValueHint::FilePath)]
+    pub(crate) with_signature: Option<PathBuf>,
     /// Write into a directory that holds other files; files in the way are replaced, others are let be
     #[arg(long)]
     pub(crate) force: bool,
@@ -398,24 +428,6 @@ pub(crate) struct VerifySignature {
     /// The signature
     #[arg(long, value_name = "FILE", default_value = "model.sig", value_hint = ValueHint::FilePath)]
     pub(crate) signature: PathBuf,
-    #[command(flatten)]
-    pub(crate) json: Json,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Keys {
-    /// Make a key pair: the private key in FILE, under a passphrase, and the public key in FILE.pub
-    New(NewKey),
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct NewKey {
-    /// Where the private key goes; nothing is replaced
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) file: PathBuf,
-    /// Leave the private key open to whoever can read the file
-    #[arg(long)]
-    pub(crate) no_passphrase: bool,
     #[command(flatten)]
     pub(crate) json: Json,
 }

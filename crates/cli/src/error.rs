@@ -227,7 +227,13 @@ impl From<Unauthorized> for Failure {
         let hint = match &error {
             Unauthorized::NoKey => "name a key of the history in MODELKEEP_SIGNING_KEY",
             Unauthorized::Sign(_) => return Self::failed(error),
-            _ => "whoever has a key of the history can list another one",
+            Unauthorized::Keys(_) => return Self::new(Exit::Usage, error),
+            Unauthorized::Changed => return Self::new(Exit::Failed, error),
+            Unauthorized::Recovery(_) => "name a key that may publish in MODELKEEP_SIGNING_KEY",
+            Unauthorized::NoRecovery(_) => "name a recovery key of the history in MODELKEEP_SIGNING_KEY",
+            Unauthorized::NotListed(_) | Unauthorized::UnknownHint(_) => {
+                "whoever has a key of the history can list yours: `modelkeep keys add FILE.pub`"
+            }
         };
         Self::new(Exit::Authentication, error).hint(hint)
     }

@@ -12,6 +12,7 @@ mod error;
 mod freshness;
 mod globs;
 mod held;
+mod holding;
 mod known;
 mod lock;
 mod model;
@@ -22,9 +23,11 @@ mod provenance;
 mod publishing;
 mod report;
 mod settings;
+mod signature;
 mod signing;
 mod subject;
 mod tensors;
+mod whole;
 mod wiring;
 
 use std::{

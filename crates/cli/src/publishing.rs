@@ -25,12 +25,7 @@ pub(crate) struct Model {
 impl Model {
     /// Reads what an image says of itself. What cannot be read is no model.
     pub(crate) fn of(source: &dyn Source, manifest: &Descriptor) -> Self {
-        let contents = read_image(source, manifest).ok().and_then(|(image, config)| {
-            let labels = config.config.labels?;
-            let contents = Contents::parse(labels.get(Contents::LABEL)?).ok()?;
-            is_about(&contents, &image).then_some(contents)
-        });
-        let Some(contents) = contents else {
+        let Some(contents) = contents_of(source, manifest) else {
             return Self::default();
         };
         let annotations = match read_document(source, manifest) {
@@ -58,6 +53,14 @@ impl Model {
             base: self.base.as_ref().map(|base| base.digest.clone()),
         }
     }
+}
+
+/// The contents list of a model; `None` for what is none, or cannot be read.
+pub(crate) fn contents_of(source: &dyn Source, manifest: &Descriptor) -> Option<Contents> {
+    let (image, config) = read_image(source, manifest).ok()?;
+    let labels = config.config.labels?;
+    let contents = Contents::parse(labels.get(Contents::LABEL)?).ok()?;
+    is_about(&contents, &image).then_some(contents)
 }
 
 /// What stands under a name: by the history, or on a registry that keeps none by the tag that is not in it.

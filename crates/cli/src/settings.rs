@@ -28,7 +28,12 @@ pub(crate) use registry::Registry;
 use settle::settle;
 use store::store;
 
-use crate::{args::Global, error::SettingsError, freshness::MaxAge, globs::Globs};
+use crate::{
+    args::{Format, Global},
+    error::SettingsError,
+    freshness::MaxAge,
+    globs::Globs,
+};
 
 /// The file that describes a repository.
 pub(crate) const FILE: &str = "modelkeep.toml";
@@ -45,6 +50,8 @@ pub(crate) struct Settings {
     /// Which tags may move: what the file says, and the aliases.
     pub(crate) mutability: Setting<Mutability>,
     pub(crate) aliases: Setting<Vec<Tag>>,
+    /// What versions are.
+    pub(crate) format: Setting<Format>,
     pub(crate) image_path: Setting<String>,
     /// The image that the model is laid on.
     pub(crate) base: Setting<Option<String>>,
@@ -199,6 +206,7 @@ impl Settings {
             settle,
             mutability: setting(mutability, from_file, || Mutability::Immutable),
             aliases: setting(aliases, from_file, Vec::new),
+            format: setting(file.image.format, from_file, Format::default),
             image_path: setting(image_path, from_file, || "/models".to_owned()),
             base: setting(file.image.base.map(Some), from_file, || None),
             labels: setting(file.image.labels, from_file, BTreeMap::new),

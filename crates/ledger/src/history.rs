@@ -3,11 +3,11 @@ use std::collections::{HashMap, HashSet};
 use modelkeep_core::{Bump, Descriptor, SemVer, Tag};
 
 use crate::{
-    Alias, Delete, InvalidKeys, Keys, MalformedEntry, NameAfter, Operation, Publish, Unauthorized, Who,
-    Written,
+    Alias, Delete, Founds, InvalidKeys, Keys, MalformedEntry, NameAfter, Operation, Publish, Seal,
+    Unauthorized, Who, Written,
     entry::{Entry, EntryId, Place},
     keys::history_name,
-    signing::{Bundle, KeyId},
+    signing::{Bundle, KeyId, PublicKey},
 };
 
 /// The history of a repository, its chain verified.
@@ -18,6 +18,9 @@ pub struct History {
     yanked: HashMap<Tag, Yanked>,
     names: HashMap<Tag, Named>,
     keys: Keys,
+    /// All keys that ever were listed.
+    known: HashMap<KeyId, PublicKey>,
+    signer: Option<KeyId>,
     height: u64,
     first: Option<EntryId>,
     head: Option<EntryId>,
@@ -237,12 +240,37 @@ impl History {
         &self.keys
     }
 
+    /// The key that signed the newest entry; `None` where that is not signed.
+    #[must_use]
+    pub fn signer(&self) -> Option<&KeyId> {
+        self.signer.as_ref()
+    }
+
+    /// The key of this identity that is or was listed, whether it may sign another one or not.
+    #[must_use]
+    pub fn known_key(&self, id: &KeyId) -> Option<&PublicKey> {
+        self.known.get(id)
+    }
+
+    /// What an entry by `who` is signed with, which changes keys or not.
+    fn seal<'w>(&self, who: &'w Who, changes_keys: bool) -> Option<&'w Seal> {
+        let is_left_to_others = self.keys.is_empty() && self.height > 0 && !changes_keys;
+        let seal = who.seal.as_ref();
+        seal.filter(|seal| !is_left_to_others || seal.founds() == Founds::Any)
+    }
+
+    /// Whether an entry that `who` adds is signed.
+    #[must_use]
+    pub fn is_signed_by(&self, who: &Who) -> bool {
+        self.seal(who, false).is_some()
+    }
+
     /// Whether `who` may add an entry.
     ///
     /// # Errors
     /// See [`Unauthorized`].
     pub fn admits(&self, who: &Who) -> Result<(), Unauthorized> {
-        match &who.seal {
+        match self.seal(who, false) {
             None if self.keys.is_empty() => Ok(()),
             None => Err(Unauthorized::NoKey),
             Some(seal) => {
@@ -289,6 +317,7 @@ impl History {
     pub(crate) fn enter(&mut self, written: Written, authority: Authority) {
         let Written { id, entry, .. } = written;
         let height = self.height() + 1;
+        self.signer.clone_from(&authority.signer);
         let version = entry.version().clone();
         let named = match entry.operation() {
             Operation::Publish(publish) => {
@@ -333,6 +362,9 @@ impl History {
             self.names.insert(version, named);
         }
         if let Some(keys) = authority.keys {
+            let listed = keys.listed().iter().map(|listed| &listed.key);
+            self.known
+                .extend(listed.map(|key| (key.id().clone(), key.clone())));
             self.keys = keys;
         }
         self.height = height;
@@ -403,12 +435,13 @@ impl History {
         keys: Option<&Keys>,
         operation: Operation,
     ) -> Result<Vec<u8>, Unauthorized> {
-        let founding = match &who.seal {
+        let seal = self.seal(who, keys.is_some());
+        let founding = match seal {
             Some(seal) if self.keys.is_empty() => Some(seal.founding()),
             _ => None,
         };
         let keys = keys.or(founding);
-        match &who.seal {
+        match seal {
             Some(seal) => self.keys.allow(seal.signer().public().id(), keys)?,
             None if self.keys.is_empty() => {}
             None => return Err(Unauthorized::NoKey),
@@ -422,7 +455,7 @@ impl History {
         let listed = keys.map(|keys| keys.listed().to_vec());
         let (time, author) = (who.time.clone(), who.author.clone());
         let entry = Entry::new(&name, &place, time, author, listed, operation);
-        let bytes = match &who.seal {
+        let bytes = match seal {
             Some(seal) => Bundle::sign(entry.to_bytes(), seal.signer())?.to_bytes(),
             None => entry.to_bytes(),
         };

@@ -38,8 +38,8 @@ pub use entry::{
 };
 pub use heal::heal;
 pub use history::{History, MalformedHistory, Move, Publication, Signatures, Yanked, next, next_free};
-pub use keys::{InvalidKeys, Keys, ListedKey, Role, Seal, Unauthorized};
-pub use publish::{Draft, Outcome, PublishError, Standing, Who, entries, publish, read};
+pub use keys::{Founds, InvalidKeys, Keys, ListedKey, Role, Seal, Unauthorized};
+pub use publish::{Draft, Logged, Outcome, PublishError, Standing, Who, entries, publish, read};
 pub use recent::{Histories, Recent};
 pub use recorded::Recorded;
 pub use rekey::{NoteError, checkpoint, rekey};

@@ -4,9 +4,10 @@ use modelkeep_core::{
 };
 
 use crate::{
-    Entry, EntryId, History, MalformedHistory, Operation, Proposed, Publish, Seal, Unauthorized, Verdict,
-    Written,
+    Entry, EntryId, History, MalformedHistory, Operation, Proposed, Publish, Seal, Signatures, Unauthorized,
+    Verdict, Written,
     change::{self, Change, in_turn},
+    signing::KeyId,
 };
 
 /// Who changes a repository, and when.
@@ -27,7 +28,7 @@ pub struct Draft {
     pub version: Tag,
     /// Who publishes it, and when.
     pub who: Who,
-    /// The manifests of an index, which become manifests of the repository before it.
+    /// What becomes manifests of the repository before it: the manifests of an index, and what refers to the version.
     pub children: Vec<Descriptor>,
     /// What it is.
     pub publish: Publish,
@@ -135,18 +136,40 @@ pub fn read(journal: &(impl Journal + ?Sized)) -> Result<History, PublishError> 
     change::history(journal)
 }
 
-/// Reads and verifies the history that `journal` keeps, entry by entry, oldest first.
+/// An entry, and who signed it.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    /// Its identity.
+    pub id: EntryId,
+    /// What it says.
+    pub entry: Entry,
+    /// The key that signed it; `None` where it is not signed.
+    pub signer: Option<KeyId>,
+}
+
+/// Reads the history that `journal` keeps, as [`read`] does, and gives its entries too, oldest first.
 ///
 /// # Errors
 /// What the end says, or what is broken.
-pub fn entries(journal: &(impl Journal + ?Sized)) -> Result<Vec<(EntryId, Entry)>, PublishError> {
-    let bytes = journal.entries(1)?;
-    History::verify(&bytes)?;
-    let entries = bytes.iter().zip(1..).map(|(bytes, height)| {
-        let written = Written::parse(bytes).map_err(|source| MalformedHistory::Entry { height, source })?;
-        Ok((written.id, written.entry))
-    });
-    entries.collect()
+pub fn entries(journal: &(impl Journal + ?Sized)) -> Result<(History, Vec<Logged>), PublishError> {
+    let verified = journal.verified();
+    let mut history = History::default();
+    let mut logged = Vec::new();
+    for bytes in journal.entries(1)? {
+        let height = history.height() + 1;
+        let signatures = match height <= verified {
+            true => Signatures::Trust,
+            false => Signatures::Verify,
+        };
+        history.extend(std::slice::from_ref(&bytes), signatures)?;
+        let written = Written::parse(&bytes).map_err(|source| MalformedHistory::Entry { height, source })?;
+        logged.push(Logged {
+            id: written.id,
+            entry: written.entry,
+            signer: history.signer().cloned(),
+        });
+    }
+    Ok((history, logged))
 }
 
 /// Publishes a version, exactly once among any number of processes, and gives what stands then.

@@ -10,7 +10,7 @@ use modelkeep_core::{
     manifest, media,
 };
 use modelkeep_ledger::{
-    AcceptError, AliasError, DeleteError, Draft, Force, History, Keys, NoteError, Outcome, Publish,
+    AcceptError, AliasError, DeleteError, Draft, Force, Founds, History, Keys, NoteError, Outcome, Publish,
     PublishError, Role, Seal, Unauthorized, Who, Written, YankError, accept, checkpoint, delete, promote,
     publish, rekey, restore,
     signing::{Bundle, PrivateKey, Signer as _},
@@ -26,7 +26,7 @@ fn who(key: Option<&Arc<PrivateKey>>) -> Who {
     Who {
         time: "2026-11-23T10:00:00Z".to_owned(),
         author: "ada".to_owned(),
-        seal: key.map(|key| Seal::new(key.clone(), None, Vec::new()).unwrap()),
+        seal: key.map(|key| Seal::new(key.clone(), None, Vec::new(), Founds::Any).unwrap()),
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) use parts::layer_title;
 use crate::{
     base::Base,
     layout::LayerPlan,
+    modelpack::{self, About},
     scan::{FileMode, ModelFile},
     tar,
 };
@@ -39,10 +40,37 @@ impl ImagePath {
         self.0.parents().chain([self.0.as_str()])
     }
 
+    /// It without the slash, as members of layers are named.
+    pub(crate) fn inside(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// Where in an image `name` lies, which has no slash at either end.
+    pub(crate) fn place<'n>(&self, name: &'n str) -> Within<'n> {
+        let own = self.0.as_str();
+        let below = |above: &str, name: &'n str| name.strip_prefix(above)?.strip_prefix('/');
+        match below(own, name) {
+            Some(path) => Within::Inside(path),
+            None if self.directories().any(|directory| directory == name) => Within::Above,
+            None => Within::Outside,
+        }
+    }
+
     /// The name in the layers of what lies at `path` in the model.
     pub(crate) fn member(&self, path: &str) -> String {
         format!("{}/{path}", self.0)
     }
+}
+
+/// Where something in an image lies, seen from the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Within<'n> {
+    /// In the directory of the model, under this path.
+    Inside(&'n str),
+    /// It is that directory, or one above it.
+    Above,
+    /// Elsewhere.
+    Outside,
 }
 
 impl Default for ImagePath {
@@ -122,6 +150,8 @@ pub struct Provenance {
     pub revision: Option<String>,
     /// Where its source is.
     pub source: Option<String>,
+    /// The model that it is, where that was taken from elsewhere.
+    pub origin: Option<String>,
     /// Its title for people.
     pub title: Option<String>,
     /// Its licenses.
@@ -184,6 +214,13 @@ pub enum Platforms<'a> {
     Single,
     /// An index of `linux/amd64` and `linux/arm64`.
     Index,
+    /// The same, and a [ModelPack artifact](modelpack) over the same layers.
+    IndexAnd {
+        /// What is said of the model in its config.
+        about: &'a About,
+        /// The layers, as its manifest [describes](modelpack::layer_descriptor) them.
+        layers: &'a [Descriptor],
+    },
     /// Those of an image on which the model is laid: an index if that is one.
     Of(&'a Base),
 }
@@ -307,7 +344,7 @@ pub fn build(
     };
     let parts = match platforms {
         Platforms::Single => plain(&["amd64"]),
-        Platforms::Index => plain(&["amd64", "arm64"]),
+        Platforms::Index | Platforms::IndexAnd { .. } => plain(&["amd64", "arm64"]),
         Platforms::Of(base) => parts::on_base(base, &annotations, &own, layers, settings, provenance),
     };
     let mut image = Image {
@@ -346,9 +383,21 @@ pub fn build(
         });
         image.manifests.push(manifest);
     }
+    if let Platforms::IndexAnd { about, layers } = platforms {
+        let artifact = modelpack::Artifact {
+            layers,
+            about,
+            provenance,
+            annotations: annotations.clone(),
+        };
+        let (config, manifest) = artifact.build(limits)?;
+        entries.push(parts::artifact(&manifest.descriptor));
+        image.configs.push(config);
+        image.manifests.push(manifest);
+    }
     let annotations = match platforms {
         Platforms::Single => None,
-        Platforms::Index => Some(annotations),
+        Platforms::Index | Platforms::IndexAnd { .. } => Some(annotations),
         Platforms::Of(base) => base
             .is_index()
             .then(|| parts::with_base(annotations, base.name(), base.digest())),
@@ -359,7 +408,7 @@ pub fn build(
     Ok(image)
 }
 
-fn within(manifest: Blob, limits: &Limits) -> Result<Blob, ImageError> {
+pub(crate) fn within(manifest: Blob, limits: &Limits) -> Result<Blob, ImageError> {
     if manifest.descriptor.size > limits.manifest_bytes {
         return Err(ImageError::ManifestTooLarge {
             size: manifest.descriptor.size,
@@ -390,7 +439,8 @@ pub(crate) fn is_own_label(label: &str) -> bool {
         )
 }
 
-fn annotations(
+/// What is said about a version, in annotations.
+pub(crate) fn annotations(
     contents: &Contents,
     settings: &ImageSettings,
     provenance: &Provenance,
@@ -411,6 +461,7 @@ fn annotations(
         (annotation::CREATED, provenance.created.clone()),
         (annotation::REVISION, provenance.revision.clone()),
         (annotation::SOURCE, provenance.source.clone()),
+        (annotation::ORIGIN, provenance.origin.clone()),
         (annotation::TITLE, provenance.title.clone()),
         (annotation::LICENSES, provenance.licenses.clone()),
         (annotation::MESSAGE, provenance.message.clone()),

@@ -9,7 +9,7 @@
 //! at a time; no archive is ever unpacked.
 //!
 //! [`oci_layout`] and [`docker_archive`] are the forms in which other tools keep images, read and written; a
-//! [`base::Base`] is an image that a model is laid on.
+//! [`base::Base`] is an image that a model is laid on. [`modelpack`] makes an artifact of a model instead of an image.
 //!
 //! Layers, image config and manifest depend on the files and on what the caller declares, and on nothing else: no
 //! clock, no owner, no order of a directory. `docs/reference/image.md` describes what comes out, and
@@ -31,12 +31,15 @@
 
 #![forbid(unsafe_code)]
 
+mod archive;
 pub mod base;
 pub mod cache;
 pub mod card;
 pub mod docker_archive;
+pub mod foreign;
 pub mod image;
 pub mod layout;
+pub mod modelpack;
 pub mod oci_layout;
 pub mod pack;
 pub mod scan;

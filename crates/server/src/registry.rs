@@ -305,22 +305,23 @@ impl Registry {
         };
         let mut line = Line::new(level, "request");
         if let Some(note) = note {
-            line = line.add("id", &note.id);
+            line = line.add_text("id", &note.id);
             if let Some(who) = &note.who {
                 line = line.add("who", who);
             }
         }
         line = line
             .add("remote", answered.remote)
-            .add("method", method)
-            .add("target", loggable(answered.target));
+            .add_text("method", method)
+            .add_text("target", loggable(answered.target));
         if let Some(operation) = note.and_then(|note| note.operation) {
-            line = line.add("operation", operation);
+            line = line.add_text("operation", operation);
         }
+        let took = answered.took.as_micros();
         line = line
             .add("status", status)
             .add("bytes", answered.sent_bytes)
-            .add("ms", format_args!("{:.3}", answered.took.as_secs_f64() * 1000.0));
+            .add("ms", format_args!("{}.{:03}", took / 1000, took % 1000));
         if let Some(detail) = note.and_then(|note| note.detail.as_ref()) {
             line = line.add("error", detail);
         }

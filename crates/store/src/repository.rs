@@ -283,12 +283,7 @@ impl Sink for Arriving<'_> {
 
 impl Names for Repository {
     fn resolve(&self, tag: &Tag) -> Result<Option<Descriptor>> {
-        let path = self.keys.tag(tag);
-        let read = || {
-            let found = records::read::<Descriptor>(&path)?;
-            Ok(found.map(|manifest| (Arc::new(manifest), 1)))
-        };
-        let found = self.memory.tags.get(&path, read)?;
+        let found = tags::resolve(&self.memory, &self.keys, tag)?;
         Ok(found.map(Arc::unwrap_or_clone))
     }
 

@@ -10,9 +10,9 @@ use crate::{
     args::{Aliases, Promote, Requirement, Rollback},
     error::{Exit, Failure, Unknown},
     held::Held,
-    provenance::{Provenance, now},
     report::{Answer, human, json},
     settings::Settings,
+    signing,
     wiring::{self, Endpoint},
 };
 
@@ -149,13 +149,9 @@ pub(super) fn tag(reference: &Reference) -> Result<&Tag, Failure> {
     }
 }
 
-/// Who adds to the history of `repository`.
+/// Who adds to the history of `repository`, by the name under which it knows them, with the key that signs it.
 pub(super) fn who(repository: &Endpoint) -> Result<Who, Failure> {
-    Ok(repository.known_as(Who {
-        time: now(),
-        author: Provenance::find(Path::new("."))?.author,
-        seal: None,
-    })?)
+    Ok(repository.known_as(signing::who(Path::new("."), &repository.history()?)?)?)
 }
 
 fn answer(

@@ -74,6 +74,9 @@ fn rows(settings: &Settings) -> Vec<json::Setting> {
         }));
     }
     rows.extend([
+        row("image.format", &settings.format, |format| {
+            format.as_str().to_owned()
+        }),
         row("image.path", &settings.image_path, Clone::clone),
         row("image.base", &settings.base, |base| {
             base.clone().unwrap_or_default()

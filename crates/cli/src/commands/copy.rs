@@ -21,6 +21,7 @@ use crate::{
     publishing::Model,
     report::{Answer, human, json, progress::Progress},
     settings::Settings,
+    signing,
 };
 
 pub(super) fn run(arguments: &Copy, settings: &Settings, quiet: bool) -> Result<Answer, Failure> {
@@ -41,6 +42,9 @@ pub(super) fn run(arguments: &Copy, settings: &Settings, quiet: bool) -> Result<
         }
     }
     let report = done.report(&job);
+    if !job.quiet && report.outcome == "published" && report.signed == Some(false) {
+        signing::note_unsigned(&report.to);
+    }
     if arguments.json.json {
         return Ok(json::answer(&report));
     }
@@ -69,6 +73,8 @@ struct Done {
     copied: Copied,
     referrers: u64,
     left_out: Vec<String>,
+    /// Whether the entry of the version in the history is signed; `None` where nothing became a version.
+    signed: Option<bool>,
 }
 
 impl Done {
@@ -93,6 +99,7 @@ impl Done {
             content_root: self.root,
             outcome: self.outcome,
             enforcement,
+            signed: self.signed,
             blobs: self.copied.blobs,
             blobs_reused: self.copied.reused,
             bytes_written: self.copied.bytes,

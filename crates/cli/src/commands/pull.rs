@@ -2,11 +2,15 @@
 
 mod locked;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use modelkeep_core::{ModelPath, annotation};
-use modelkeep_inspect::{Record, danger::Finding};
-use modelkeep_package::unpack::{Existing, Obstacle, UnpackError, UnpackOptions, unpack};
+use modelkeep_core::{ModelPath, content::Error};
+use modelkeep_disk::publish;
+use modelkeep_inspect::danger::Finding;
+use modelkeep_package::{
+    foreign::LayerError,
+    unpack::{Existing, Obstacle, UnpackError, UnpackOptions, unpack},
+};
 
 use super::workers;
 use crate::{
@@ -14,8 +18,11 @@ use crate::{
     error::{Exit, Failure},
     globs::Globs,
     held::Held,
+    holding::{self, Holding},
     report::{Answer, findings, human, json, progress::Progress},
     settings::Settings,
+    signature,
+    signing::is_within,
 };
 
 pub(super) fn run(arguments: &Pull, settings: &Settings, quiet: bool) -> Result<Answer, Failure> {
@@ -28,7 +35,7 @@ pub(super) fn run(arguments: &Pull, settings: &Settings, quiet: bool) -> Result<
         return job.locked(settings);
     }
     let version = arguments.version.as_deref().unwrap_or_default();
-    let report = job.pull(&Held::find_for_use(settings, version)?)?;
+    let report = job.pull(&Held::find_for_use(settings, version)?, settings)?;
     Ok(job.answer(&report))
 }
 
@@ -50,7 +57,7 @@ impl Job<'_> {
         }
         let mut pulled = Vec::new();
         for locked in found {
-            pulled.push(self.pull(&locked.held(settings)?)?);
+            pulled.push(self.pull(&locked.held(settings)?, settings)?);
         }
         match (pulled.as_slice(), &self.arguments.version) {
             ([one], Some(_)) => Ok(self.answer(one)),
@@ -72,19 +79,34 @@ impl Job<'_> {
         Answer::done(format!("{}\n", report.directory))
     }
 
-    fn pull(&self, held: &Held) -> Result<json::Pull, Failure> {
+    fn pull(&self, held: &Held, settings: &Settings) -> Result<json::Pull, Failure> {
         let arguments = self.arguments;
-        let contents = held.model()?;
+        let holding = Holding::of(held, settings)?;
         let directory = match &arguments.output {
             Some(directory) => directory.clone(),
             None => default_directory(held),
         };
+        let signature = arguments.with_signature.as_deref();
+        let signature = signature
+            .map(|file| Ok::<_, Failure>((file, signature_of(held, &holding, file, &directory)?)))
+            .transpose()?;
         let include = |path: &ModelPath| self.included.matches(path);
-        let files = contents.files().iter().filter(|file| include(&file.path));
-        let total = files.fold(0u64, |sum, file| sum.saturating_add(file.size));
-        let findings = findings(held, &include);
+        let total = match &holding.contents {
+            Some(contents) => {
+                let files = contents.files().iter().filter(|file| include(&file.path));
+                files.fold(0u64, |sum, file| sum.saturating_add(file.size))
+            }
+            None => holding.packed_bytes(),
+        };
+        let findings = findings(held, &holding, &include);
         if !self.quiet {
             findings::warn(findings.iter());
+            if !holding.is_own {
+                human::line(&format!(
+                    "note: {0} is {1}; `modelkeep scan {0}` looks for what in it could do harm",
+                    held.reference, holding.described.kind
+                ));
+            }
         }
         let options = UnpackOptions {
             existing: if arguments.force {
@@ -95,18 +117,21 @@ impl Job<'_> {
             workers: workers(),
         };
         let progress = Progress::begin(self.quiet || arguments.json.json, total, "written");
-        let layers = &held.manifest.layers;
         let add = |bytes| progress.add(bytes);
         let unpacked = unpack(
             held.repository.source(),
-            layers,
-            &contents,
+            &holding.described,
+            holding.contents.as_ref(),
             &include,
             &directory,
             &options,
             &add,
         )
         .map_err(|error| failure(error, held))?;
+        if let Some((file, bundle)) = &signature {
+            publish::replace(file, bundle)
+                .map_err(|error| Failure::failed(Error::io(format!("write {}", file.display()))(error)))?;
+        }
         let report = json::Pull {
             reference: held.reference.to_string(),
             version: held.version(),
@@ -115,6 +140,7 @@ impl Job<'_> {
             files: unpacked.files as u64,
             bytes: unpacked.bytes,
             bytes_written: unpacked.bytes_written,
+            signature: signature.map(|(file, _)| file.display().to_string()),
             files_reused: unpacked.reused_files as u64,
             findings,
         };
@@ -130,10 +156,34 @@ impl Job<'_> {
     }
 }
 
+/// The bundle over the files of the version, which goes to `file`. The files are then written from the same list that
+/// it was compared with, and hashed on the way.
+fn signature_of(held: &Held, holding: &Holding, file: &Path, directory: &Path) -> Result<Vec<u8>, Failure> {
+    if is_within(file, directory) {
+        return Err(Failure::usage(format!(
+            "{} lies in {}, and would become part of the model",
+            file.display(),
+            directory.display()
+        )));
+    }
+    let (Some(signature), Some(contents)) = (&held.signature, &holding.contents) else {
+        return Err(
+            Failure::new(Exit::Failed, format!("{} is not signed", held.reference)).hint(format!(
+                "`modelkeep sign {} --key FILE` signs it with a key of yours",
+                held.reference
+            )),
+        );
+    };
+    let source = held.repository.source();
+    signature::verified(source, &signature.bundle, &signature.key, contents)
+        .map_err(|error| Failure::new(Exit::Damage, error))
+}
+
 /// What the version was found to hold when it was published, of the files that are written.
-fn findings(held: &Held, include: &dyn Fn(&ModelPath) -> bool) -> Vec<Finding> {
-    let record = held.label(annotation::RECORD).and_then(Record::parse);
-    let mut findings = record.map_or_else(Vec::new, |record| record.findings);
+fn findings(held: &Held, holding: &Holding, include: &dyn Fn(&ModelPath) -> bool) -> Vec<Finding> {
+    let mut findings = held
+        .stated(holding)
+        .map_or_else(Vec::new, |record| record.findings);
     findings.retain(|finding| finding.file.parse().is_ok_and(|path| include(&path)));
     findings
 }
@@ -147,12 +197,17 @@ fn default_directory(held: &Held) -> PathBuf {
     }
 }
 
-fn failure(error: UnpackError, held: &Held) -> Failure {
+/// What a version that is not written is told as.
+pub(crate) fn failure(error: UnpackError, held: &Held) -> Failure {
     match &error {
         UnpackError::Damaged { .. }
         | UnpackError::Length { .. }
         | UnpackError::UnknownLayer { .. }
-        | UnpackError::Place(_) => {
+        | UnpackError::Place(_)
+        | UnpackError::Layer {
+            source: LayerError::Damaged { .. } | LayerError::DiffId { .. } | LayerError::Length { .. },
+            ..
+        } => {
             let hint = format!("`modelkeep verify {}` says what else is damaged", held.reference);
             Failure::new(Exit::Damage, error).hint(hint)
         }
@@ -165,6 +220,16 @@ fn failure(error: UnpackError, held: &Held) -> Failure {
         UnpackError::NothingIncluded => {
             let hint = format!("`modelkeep show {}` lists its files", held.reference);
             Failure::new(Exit::Usage, error).hint(hint)
+        }
+        UnpackError::NoModel => Failure::failed(error).hint(
+            "a model that lies elsewhere in an image than in /models is found by `path = \"/DIR\"` under [image] in \
+             modelkeep.toml",
+        ),
+        UnpackError::Collision(_) => {
+            Failure::failed(error).hint("`--include PATTERN` chooses one of them")
+        }
+        UnpackError::Layer { .. } | UnpackError::Layers { .. } | UnpackError::Files(_) => {
+            Failure::failed(error).hint(holding::export(held))
         }
         _ => Failure::failed(error),
     }

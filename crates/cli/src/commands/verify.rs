@@ -13,7 +13,8 @@ use modelkeep_core::{
     content::{Error, Source},
     media,
 };
-use modelkeep_ledger::Publication;
+use modelkeep_ledger::{History, Publication};
+use modelkeep_package::modelpack;
 use modelkeep_store::Store;
 use modelkeep_transfer::in_parallel;
 
@@ -23,8 +24,10 @@ use crate::{
     error::{Exit, Failure, registry},
     held::{self, read_document},
     lock::Place,
+    publishing::contents_of,
     report::{Answer, human, json, progress::Progress},
     settings::Settings,
+    signature::verified,
     wiring::{self, Endpoint},
 };
 
@@ -144,9 +147,12 @@ impl Findings {
         self.versions = 1;
         let source = repository.source();
         self.image(source, &root, publication.as_ref(), &reference.to_string());
+        let place = (reference.host.clone(), reference.name.clone());
+        let history = self.history(&repository, &place)?;
+        if let Some(publication) = &publication {
+            self.signature(source, &history, publication, &reference.to_string());
+        }
         if let Some(tag) = reference.tag() {
-            let place = (reference.host.clone(), reference.name.clone());
-            let history = self.history(&repository, &place)?;
             self.names(&repository, &place, &history, &|name| name == tag)?;
         }
         Ok(repository)
@@ -251,8 +257,8 @@ impl Findings {
         publication: Option<&Publication>,
         what: &str,
     ) {
-        // An artifact's config may be anything.
-        if !media::is_image_config(&manifest.config.media_type) {
+        // The config of another artifact may be anything.
+        if !media::is_image_config(&manifest.config.media_type) && !modelpack::is_own(manifest) {
             return;
         }
         let has_root = publication.is_some_and(|publication| publication.publish.root.is_some());
@@ -298,6 +304,22 @@ impl Findings {
             }
             Err(error) => self.problem(what, &error),
         }
+    }
+
+    /// The signature over the files must be that of the key which signed the entry, over the files that the version has.
+    fn signature(&mut self, source: &dyn Source, history: &History, publication: &Publication, what: &str) {
+        let Some(signature) = held::Signature::of(history, publication) else {
+            return;
+        };
+        // What is wrong with the contents list is said where that is looked at.
+        let Some(contents) = contents_of(source, publication.manifest()) else {
+            return;
+        };
+        if let Err(error) = verified(source, &signature.bundle, &signature.key, &contents) {
+            self.problem(what, &error);
+        }
+        self.blobs
+            .insert(signature.bundle.digest.clone(), signature.bundle);
     }
 
     fn problem(&mut self, what: &str, error: &(dyn std::error::Error + 'static)) {

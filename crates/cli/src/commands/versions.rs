@@ -78,7 +78,12 @@ fn measure(endpoint: &Endpoint, versions: &mut [json::Version], asked: &[&str]) 
             // It was deleted since.
             return Ok(None);
         };
-        let (_, config) = read_image(source, &manifest)?;
+        let config = match read_image(source, &manifest) {
+            Ok((_, config)) => config,
+            // What others push has the config that they like.
+            Err(Error::Malformed { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
         let labels = config.config.labels.unwrap_or_default();
         Ok::<_, Failure>(
             labels
@@ -145,6 +150,7 @@ fn published(endpoint: &Endpoint, history: &History) -> Result<Vec<json::Version
                 new_bytes,
                 created: Some(publication.time),
                 author: Some(publication.author),
+                signed_by: publication.signer.map(|key| key.to_string()),
                 message: publication.publish.message,
                 parent: publication.parent.map(|parent| parent.to_string()),
                 content_root: publication.publish.root,
@@ -192,6 +198,7 @@ fn tagged(
                 new_bytes,
                 created: annotations.get(annotation::CREATED).cloned(),
                 author: None,
+                signed_by: None,
                 message: annotations.get(annotation::MESSAGE).cloned(),
                 parent: None,
                 content_root: annotations

@@ -5,7 +5,7 @@ use modelkeep_core::{
     content::{Journal, Target},
     media,
 };
-use modelkeep_ledger::{Draft, Publish, Seal, Who, publish, signing::PrivateKey};
+use modelkeep_ledger::{Draft, Founds, Publish, Seal, Who, publish, signing::PrivateKey};
 use modelkeep_testkit::Memory;
 
 use super::*;
@@ -76,7 +76,7 @@ fn push(end: &Memory, journal: &dyn Journal, version: &str, who: &Who) {
 
 /// The entries of a history with these versions, signed.
 fn history(key: &Arc<PrivateKey>, versions: &[&str]) -> Vec<Vec<u8>> {
-    let seal = Seal::new(key.clone(), None, Vec::new()).unwrap();
+    let seal = Seal::new(key.clone(), None, Vec::new(), Founds::Any).unwrap();
     let end = Memory::default();
     for version in versions {
         push(&end, &end, version, &who(Some(seal.clone())));
@@ -265,7 +265,7 @@ impl Journal for Held<'_> {
 fn what_is_added_is_known_at_once() {
     let (home, key) = (Home::new(), key());
     let end = Memory::default();
-    let seal = Seal::new(key, None, Vec::new()).unwrap();
+    let seal = Seal::new(key, None, Vec::new(), Founds::Any).unwrap();
     let journal = Held(&end, home.known(PLACE));
     push(&end, &journal, "1.0", &who(Some(seal.clone())));
     push(&end, &journal, "1.1", &who(Some(seal)));

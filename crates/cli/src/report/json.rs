@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use modelkeep_core::{Descriptor, Digest, ImageConfig, repositories::Enforcement};
 use modelkeep_inspect::{Record, danger::Finding};
+use modelkeep_ledger::Role;
 use modelkeep_provision::Plan;
 use serde::Serialize;
 
@@ -30,6 +31,8 @@ pub(crate) struct Version {
     pub(crate) new_bytes: u64,
     pub(crate) created: Option<String>,
     pub(crate) author: Option<String>,
+    /// The key that signed its entry in the history.
+    pub(crate) signed_by: Option<String>,
     pub(crate) message: Option<String>,
     pub(crate) aliases: Vec<String>,
     /// Why the version should not be taken into use.
@@ -51,7 +54,12 @@ pub(crate) struct Show {
     pub(crate) content_root: Option<Digest>,
     pub(crate) files: Vec<File>,
     pub(crate) layers: Vec<Descriptor>,
-    pub(crate) config: ImageConfig,
+    /// `None` for what is no image.
+    pub(crate) config: Option<ImageConfig>,
+    /// Who makes such versions; `None` for what holds no model.
+    pub(crate) kind: Option<&'static str>,
+    /// What the config of an artifact says of the model.
+    pub(crate) about: BTreeMap<&'static str, String>,
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) metrics: BTreeMap<String, f64>,
     pub(crate) params: BTreeMap<String, String>,
@@ -126,7 +134,8 @@ pub(crate) struct Side {
 pub(crate) struct File {
     pub(crate) path: String,
     pub(crate) size: u64,
-    pub(crate) digest: Digest,
+    /// `None` where only reading the file would tell.
+    pub(crate) digest: Option<Digest>,
     pub(crate) layer: Digest,
     pub(crate) offset: u64,
 }
@@ -151,6 +160,7 @@ pub(crate) struct Origin {
     pub(crate) created: Option<String>,
     pub(crate) revision: Option<String>,
     pub(crate) source: Option<String>,
+    pub(crate) model: Option<String>,
 }
 
 /// The entry of a version in the history.
@@ -160,6 +170,8 @@ pub(crate) struct Entry {
     pub(crate) id: Digest,
     pub(crate) time: String,
     pub(crate) author: String,
+    /// The key that signed it.
+    pub(crate) signed_by: Option<String>,
     pub(crate) message: Option<String>,
     pub(crate) parent: Option<String>,
     /// Where it was copied from.
@@ -175,6 +187,8 @@ pub(crate) struct Push {
     pub(crate) outcome: &'static str,
     /// Who keeps a version from being overwritten.
     pub(crate) enforcement: &'static str,
+    /// Whether the entry of the version in the history is signed.
+    pub(crate) signed: bool,
     pub(crate) files: u64,
     pub(crate) bytes: u64,
     pub(crate) bytes_read: u64,
@@ -198,6 +212,8 @@ pub(crate) struct Copy {
     pub(crate) content_root: Option<Digest>,
     pub(crate) outcome: &'static str,
     pub(crate) enforcement: Option<&'static str>,
+    /// Whether the entry of the version in the history is signed; none where nothing became a version.
+    pub(crate) signed: Option<bool>,
     pub(crate) blobs: u64,
     pub(crate) blobs_reused: u64,
     pub(crate) bytes_written: u64,
@@ -228,6 +244,8 @@ pub(crate) struct Pull {
     pub(crate) files: u64,
     pub(crate) bytes: u64,
     pub(crate) bytes_written: u64,
+    /// Where the signature is, if it was asked for.
+    pub(crate) signature: Option<String>,
     pub(crate) files_reused: u64,
     pub(crate) findings: Vec<Finding>,
 }
@@ -330,6 +348,46 @@ pub(crate) struct NewKey {
     pub(crate) key: String,
 }
 
+/// A key of a history.
+#[derive(Serialize)]
+pub(crate) struct Key {
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    pub(crate) key: String,
+    pub(crate) role: Role,
+    pub(crate) name: Option<String>,
+    /// Height of the entry that listed it.
+    pub(crate) since: u64,
+    /// Whether it is the one that signs here.
+    pub(crate) at_hand: bool,
+    /// In PEM.
+    pub(crate) public_key: String,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Keys {
+    pub(crate) repository: String,
+    pub(crate) signed: bool,
+    pub(crate) keys: Vec<Key>,
+}
+
+/// What became of the keys of a history.
+#[derive(Serialize)]
+pub(crate) struct KeysChanged {
+    pub(crate) changed: bool,
+    #[serde(flatten)]
+    pub(crate) keys: Keys,
+}
+
+/// The entry that says that a history is still what it is.
+#[derive(Serialize)]
+pub(crate) struct Checkpoint {
+    pub(crate) repository: String,
+    pub(crate) height: u64,
+    pub(crate) id: Digest,
+    pub(crate) time: String,
+    pub(crate) signed_by: String,
+}
+
 /// An alias that points at a version, and who pointed it there.
 #[derive(Serialize)]
 pub(crate) struct Alias {
@@ -361,6 +419,8 @@ pub(crate) struct Changed {
 #[derive(Serialize)]
 pub(crate) struct Log {
     pub(crate) repository: String,
+    /// Whether the history lists keys: from some entry on, all are signed then.
+    pub(crate) signed: bool,
     pub(crate) events: Vec<Event>,
 }
 
@@ -370,6 +430,8 @@ pub(crate) struct Event {
     pub(crate) id: Digest,
     pub(crate) time: String,
     pub(crate) author: String,
+    /// The key that signed it.
+    pub(crate) signed_by: Option<String>,
     /// publish, delete, alias, yank, restore, keys or checkpoint.
     pub(crate) op: &'static str,
     pub(crate) name: String,

@@ -10,7 +10,7 @@ use modelkeep_core::{Mutability, RepoName, Tag, TagFilter, repositories::Enforce
 use serde::Deserialize;
 
 use super::FILE;
-use crate::error::SettingsError;
+use crate::{args::Format, error::SettingsError};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,6 +59,7 @@ pub(super) struct CatalogTable {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ImageTable {
+    pub(super) format: Option<Format>,
     pub(super) path: Option<String>,
     pub(super) base: Option<String>,
     pub(super) labels: Option<BTreeMap<String, String>>,

@@ -116,10 +116,14 @@ impl<'a> Sent<'a> {
             let (received, progress) = self.receive(&nowhere, all_there)?;
             let said = Said::read(&Documents(&received), &received.manifest.descriptor, None);
             let outcome = into.judge(&said.model.standing(received.manifest.descriptor.clone()))?;
+            if outcome != "unchanged" {
+                into.admit()?;
+            }
             let done = done(&received, outcome);
             self.job.end(progress, &done);
             return Ok(done);
         }
+        into.admit()?;
         let made = into.made()?;
         let (received, progress) = self.receive(made.target(), all_there)?;
         let said = Said::read(&Documents(&received), &received.manifest.descriptor, None);
@@ -136,6 +140,7 @@ impl<'a> Sent<'a> {
         let (outcome, digest) = into.publish(&made, arrived)?;
         let mut done = done(&received, outcome);
         done.digest = Some(digest);
+        done.signed = Some(into.is_signed(outcome));
         self.job.end(progress, &done);
         Ok(done)
     }

@@ -1,14 +1,15 @@
 //! Into a version: every rule of `push` holds.
 
-use std::path::Path;
+use std::{cell::OnceCell, path::Path};
 
 use modelkeep_core::{
-    ByteRange, Descriptor, Digest, Limits, Mutability, Reference, Tag,
+    ByteRange, Descriptor, Digest, Document, Limits, Mutability, Reference, Tag, annotation,
     content::{Journal, Need, Source, Target},
     name::Target as Named,
 };
 use modelkeep_ledger::{
     Draft, History, Outcome, Publish, PublishError, Standing, Verdict, Who, judge, publish,
+    signing::ModelStatement,
 };
 use modelkeep_store::{Repository, Store};
 use modelkeep_transfer::{Copied, Tree};
@@ -16,10 +17,13 @@ use modelkeep_transfer::{Copied, Tree};
 use super::{Done, Job, Said, failure, referrers, workers};
 use crate::{
     error::{Exit, Failure},
+    held::read_document,
     origin::Origin,
     place::Place,
     provenance::{Provenance, now},
-    publishing::{check_version, next_free_of, standing},
+    publishing::{check_version, contents_of, next_free_of, standing},
+    signature::{Attached, signed_files},
+    signing,
     wiring::{self, Endpoint, Mounting, Remote},
 };
 
@@ -32,6 +36,8 @@ pub(super) struct Into<'a> {
     pub(super) endpoint: Option<Endpoint>,
     mutability: Mutability,
     history: History,
+    /// Found out once: git is asked, and the user for a passphrase.
+    who: OnceCell<Who>,
     pub(super) standing: Option<Standing>,
 }
 
@@ -74,8 +80,33 @@ impl<'a> Into<'a> {
             endpoint,
             mutability: mutability.unwrap_or_else(|| job.settings.mutability.value.clone()),
             history,
+            who: OnceCell::new(),
             standing,
         })
+    }
+
+    /// Makes sure, before anything is sent, that whoever publishes may, and that the key which signs is open.
+    pub(super) fn admit(&self) -> Result<&Who, Failure> {
+        if let Some(who) = self.who.get() {
+            return Ok(who);
+        }
+        let here = Path::new(".");
+        let who = match self.job.dry_run {
+            true => signing::admitted(here, &self.history)?.0,
+            false => signing::who(here, &self.history)?,
+        };
+        Ok(self.who.get_or_init(|| who))
+    }
+
+    /// Whether the entry of what stands, or of what is published now, is signed.
+    pub(super) fn is_signed(&self, outcome: &str) -> bool {
+        match outcome {
+            "published" => self.who.get().is_some_and(|who| self.history.is_signed_by(who)),
+            _ => {
+                let standing = self.history.version(self.version);
+                standing.is_some_and(|standing| standing.signer.is_some())
+            }
+        }
     }
 
     /// What the end takes.
@@ -129,6 +160,27 @@ impl<'a> Into<'a> {
         }
     }
 
+    /// Signs the model that has arrived in `end`, if it is one and whoever copies signs.
+    fn attach<T: Source + Target>(
+        &self,
+        end: &T,
+        manifest: &Descriptor,
+    ) -> Result<Option<Attached>, Failure> {
+        let who = self.admit()?;
+        let seal = who.seal.as_ref().filter(|_| self.history.is_signed_by(who));
+        let (Some(seal), Some(contents)) = (seal, contents_of(end, manifest)) else {
+            return Ok(None);
+        };
+        let statement = ModelStatement::new(self.reference.name.as_str(), signed_files(&contents));
+        let statement = statement.map_err(Failure::failed)?;
+        let annotations = match read_document(end, manifest)? {
+            Document::Image(image) => image.annotations,
+            Document::Index(index) => index.annotations,
+        };
+        let created = annotations.get(annotation::CREATED).map(String::as_str);
+        Attached::make(&statement, manifest, created, seal.signer(), end).map(Some)
+    }
+
     /// Makes what has arrived the version, and says what came of it in JSON's words, and what stands then.
     pub(super) fn publish(
         &self,
@@ -138,15 +190,32 @@ impl<'a> Into<'a> {
         let Arrived {
             manifest,
             bytes,
-            children,
+            mut children,
             said,
             from,
         } = arrived;
         made.target().put(&manifest.media_type, bytes)?;
+        // Before the version, so that no collection takes the bundle that it names.
+        let signature = match made {
+            Made::Remote(remote) => {
+                let signature = self.attach(&***remote, manifest)?;
+                if let Some(signature) = &signature {
+                    remote.put_referrer(&signature.manifest.media_type, &signature.manifest_bytes)?;
+                }
+                signature
+            }
+            Made::Store(repository) => {
+                let signature = self.attach(&**repository, manifest)?;
+                if let Some(signature) = &signature {
+                    repository.put(&signature.manifest.media_type, &signature.manifest_bytes)?;
+                    children.push(signature.manifest.clone());
+                }
+                signature
+            }
+        };
         let who = Who {
             time: now(),
-            author: author()?,
-            seal: None,
+            ..self.admit()?.clone()
         };
         let draft = Draft {
             version: self.version.clone(),
@@ -160,7 +229,7 @@ impl<'a> Into<'a> {
                 root: said.model.root,
                 base: said.model.base,
                 from: Some(from),
-                signature: None,
+                signature: signature.map(|signature| Box::new(signature.bundle)),
                 message: said.message,
                 metrics: said.metrics,
                 params: said.params,
@@ -218,6 +287,9 @@ impl Job<'_> {
             root,
             ..Done::default()
         };
+        if judged != "unchanged" {
+            into.admit()?;
+        }
         let progress = self.progress(tree.size());
         let same = into.standing.as_ref().filter(|_| judged == "unchanged");
         if let Some(standing) = same {
@@ -261,6 +333,7 @@ impl Job<'_> {
             _ => done.copied.reused += 1,
         }
         done.outcome = outcome;
+        done.signed = Some(into.is_signed(outcome));
         if digest == origin.root.digest {
             let (count, copied) = referrers::copy(origin, &tree, &made, &add)?;
             done.referrers = count;

@@ -7,6 +7,7 @@ use modelkeep_core::{Reference, Tag, name::Target};
 use crate::{
     error::{Exit, Failure},
     held::Held,
+    holding::Holding,
     lock::{Lock, Model, place},
     report::human,
     settings::Settings,
@@ -56,7 +57,8 @@ impl Locked {
     pub(super) fn held(&self, settings: &Settings) -> Result<Held, Failure> {
         self.warn(settings);
         let held = Held::of_lock(settings, self.reference.clone(), self.model.manifest.clone())?;
-        let root = held.contents()?.map(|contents| contents.root());
+        let contents = Holding::of(&held, settings)?.contents;
+        let root = contents.map(|contents| contents.root());
         match &self.model.root {
             Some(locked) if root.as_ref() != Some(locked) => Err(Failure::new(
                 Exit::Damage,

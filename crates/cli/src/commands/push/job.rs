@@ -11,12 +11,12 @@ use modelkeep_core::{
     name::Target as Named,
 };
 use modelkeep_ledger::{
-    Draft, History, Outcome, Proposed, Publish, PublishError, Standing, Verdict, Who, judge, publish,
+    Draft, History, Outcome, Proposed, Publish, PublishError, Standing, Verdict, judge, publish,
 };
 use modelkeep_package::{
     cache::Cache,
     image::{ImageSettings, Provenance as Said, RunSettings},
-    layout::layout,
+    layout::{layout, layout_raw},
     scan::{self, FileMode, ModelFile, ScanOptions, Warning},
 };
 use modelkeep_store::{Repository, Store};
@@ -26,7 +26,7 @@ use super::{
     base::{self, OnBase},
 };
 use crate::{
-    args::{Push, Step},
+    args::{Format, Push, Step},
     error::{Exit, Failure},
     globs::Globs,
     held::read_manifest,
@@ -35,6 +35,7 @@ use crate::{
     publishing::{check_version, next_free_of, standing, untold},
     report::{human, json, progress::Progress},
     settings::{Origin, Settings},
+    signing::Signing,
     tensors::HashCache,
     wiring::{self, Endpoint},
 };
@@ -82,9 +83,16 @@ impl<'a> Job<'a> {
             layers: limits.layers.saturating_sub(1).max(1),
             ..limits
         };
+        let format = arguments.format.unwrap_or(settings.format.value);
         let base = OnBase::find(arguments, settings)?;
         let room = base::room_above(base.as_ref(), limits)?;
-        let plans = layout(&scan.files, &image.path, &room).map_err(Failure::failed)?;
+        let plans = match format {
+            Format::ModelPack if base.is_some() => return Err(artifact_on_base(arguments)),
+            // A layer for each file, however many: no container mounts them over one another.
+            Format::ModelPack if !arguments.index => layout_raw(&scan.files, &limits),
+            _ => layout(&scan.files, &image.path, &room),
+        };
+        let plans = plans.map_err(Failure::failed)?;
         let history = match &endpoint {
             Some(endpoint) => endpoint.history()?,
             None => History::default(),
@@ -104,6 +112,7 @@ impl<'a> Job<'a> {
         Ok(Self {
             arguments,
             settings,
+            format,
             image,
             directory: directory.to_owned(),
             name,
@@ -121,6 +130,7 @@ impl<'a> Job<'a> {
             keeper,
             mutability: mutability.unwrap_or_else(|| settings.mutability.value.clone()),
             history,
+            signing: Signing::find()?,
             standing,
         })
     }
@@ -308,6 +318,7 @@ impl<'a> Job<'a> {
         packed.bytes_written += copied.bytes;
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
+        let statement = self.statement(&contents)?;
         let (recorded, layers) = self.recorded_layers(&packed, Some(target))?;
         let said = Said {
             record: Some(recorded),
@@ -317,31 +328,39 @@ impl<'a> Job<'a> {
         for blob in image.configs.iter().chain(&image.manifests).chain(&image.index) {
             target.put(&blob.descriptor.media_type, &blob.bytes)?;
         }
-        let who = Who {
-            time: now(),
-            author: author.to_owned(),
-            seal: None,
+        let mut children: Vec<Descriptor> = match &image.index {
+            Some(_) => image
+                .manifests
+                .iter()
+                .map(|blob| blob.descriptor.clone())
+                .collect(),
+            None => Vec::new(),
         };
+        let signature = self.attach(statement.as_ref(), image.top(), &said, target)?;
+        // Before the version, so that no collection takes the bundle that it names.
+        match (&signature, &self.endpoint) {
+            (None, _) => {}
+            (Some(signature), Some(Endpoint::Remote(registry))) => {
+                registry.put_referrer(&signature.manifest.media_type, &signature.manifest_bytes)?;
+            }
+            (Some(signature), _) => {
+                target.put(&signature.manifest.media_type, &signature.manifest_bytes)?;
+                children.push(signature.manifest.clone());
+            }
+        }
         let draft = Draft {
             version: self.version.clone(),
             who: match &self.endpoint {
-                Some(endpoint) => endpoint.known_as(who)?,
-                None => who,
+                Some(endpoint) => endpoint.known_as(self.who(author)?)?,
+                None => self.who(author)?,
             },
-            children: match &image.index {
-                Some(_) => image
-                    .manifests
-                    .iter()
-                    .map(|blob| blob.descriptor.clone())
-                    .collect(),
-                None => Vec::new(),
-            },
+            children,
             publish: Publish {
                 manifest: image.top().clone(),
                 root: Some(root),
                 base: self.base.as_ref().map(OnBase::said),
                 from: None,
-                signature: None,
+                signature: signature.map(|signature| Box::new(signature.bundle)),
                 message: self.message(),
                 metrics: figures.metrics.clone(),
                 params: figures.params.clone(),
@@ -373,6 +392,10 @@ impl<'a> Job<'a> {
             bytes_read: packed.bytes_read,
             bytes_written: packed.bytes_written,
             layers: packed.layers.len() as u64,
+            signed: match decided.outcome {
+                "published" => self.is_signed(),
+                _ => self.standing_is_signed(),
+            },
             layers_reused: packed.reused.iter().filter(|&&reused| reused).count() as u64,
             base: self.base.as_ref().map(|base| base.said().into()),
         }
@@ -394,6 +417,14 @@ fn until_nothing_is_lost<T>(mut attempt: impl FnMut() -> Result<T, Failure>) -> 
 fn is_lost(failure: &Failure) -> bool {
     let error: &(dyn std::error::Error + 'static) = &*failure.error;
     matches!(error.downcast_ref(), Some(content::Error::NotFound { .. }))
+}
+
+fn artifact_on_base(arguments: &Push) -> Failure {
+    let failure = Failure::usage("a ModelPack artifact holds files, and lies on no image");
+    match arguments.base {
+        Some(_) => failure.hint("leave --base out, or push the version with --format image"),
+        None => failure.hint("push the version with --format image, or take image.base out of the settings"),
+    }
 }
 
 fn version(reference: &Reference) -> Result<&Tag, Failure> {

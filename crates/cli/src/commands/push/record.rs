@@ -8,12 +8,12 @@ use std::{
 use modelkeep_core::{Descriptor, Digest, content::Target, media};
 use modelkeep_inspect::{Limits, Record, Survey, TensorHasher, record::Place};
 use modelkeep_package::{
-    image,
+    image, modelpack,
     pack::{PackError, Watch},
 };
 
 use super::{Job, Packed};
-use crate::{error::Failure, model::Local, tensors};
+use crate::{args::Format, error::Failure, model::Local, tensors};
 
 /// The table of tensors, in the directory that is Modelkeep's own.
 const TABLE: &str = "tensors.json";
@@ -77,13 +77,19 @@ impl Job<'_> {
 
     fn recorded(&self, mut record: Record) -> Recorded {
         let table = record.split().map(|table| {
-            let (layer, offset) = image::document_layer(&self.image.path, TABLE, &table);
-            let descriptor = Descriptor::of(media::OCI_LAYER, &layer);
+            let (size, digest) = (table.len() as u64, Digest::of(&table));
+            let (descriptor, layer, offset) = match (self.format, self.arguments.index) {
+                (Format::ModelPack, false) => (modelpack::document_layer(TABLE, &table), table, 0),
+                _ => {
+                    let (layer, offset) = image::document_layer(&self.image.path, TABLE, &table);
+                    (Descriptor::of(media::OCI_LAYER, &layer), layer, offset)
+                }
+            };
             record.place_table(Place {
                 layer: descriptor.digest.clone(),
                 offset,
-                size: table.len() as u64,
-                digest: Digest::of(&table),
+                size,
+                digest,
             });
             (descriptor, layer)
         });

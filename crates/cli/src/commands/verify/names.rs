@@ -157,6 +157,7 @@ impl Findings {
                 Some(publication),
                 &what,
             );
+            self.signature(endpoint.source(), &history, publication, &what);
         }
         self.names(endpoint, place, &history, &|_| true)?;
         match tags {

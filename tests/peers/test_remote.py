@@ -38,8 +38,8 @@ class Plain(Remote):
         for version in ("1.10", "1.9", "latest"):
             self.store.run("push", self.model, f"{self.reference}:{version}")
         listed = self.store.json("versions", self.reference)["versions"]
-        self.assertEqual([entry["version"] for entry in listed], ["1.10", "1.9", "1.0", "latest"])
-        oldest = listed[2]
+        self.assertEqual([entry["version"] for entry in listed], ["latest", "1.9", "1.10", "1.0"])
+        oldest = listed[3]
         self.assertEqual((oldest["digest"], oldest["message"]), (pushed["digest"], "first"))
         self.assertEqual((oldest["content_root"], oldest["metrics"]), (pushed["content_root"], {"f1": 0.5}))
         self.assertEqual(self.store.json("show", f"{self.reference}:1.0")["digest"], pushed["digest"])
@@ -91,14 +91,21 @@ class Plain(Remote):
         self.assertLess(again.bytes, size + MIB, "what had come was not fetched again")
         run(["diff", "-r", self.model, self.dir / "out"])
 
-    def test_a_version_that_another_tool_overwrites_in_the_same_moment_is_not_called_ours(self):
+    def test_a_tag_that_another_tool_overwrites_in_the_same_moment_stays_our_version(self):
         other = self.store.json("push", self.small_model("other", sizes=(), seed=2), f"{self.reference}:other")
         skopeo = ["skopeo", "--insecure-policy", "copy", "--src-tls-verify=false", "--dest-tls-verify=false"]
         overwrite = [*skopeo, f"docker://{self.reference}:other", f"docker://{self.reference}:1.0"]
         wire = Wire(self.peer.port, before_answer_to=(b"PUT /v2/team/model/manifests/1.0 ", lambda: run(overwrite)))
         self.addCleanup(wire.listener.close)
-        refused = self.store.run("push", self.model, f"{wire.host}/team/model:1.0", expect=EXIT_EXISTS)
-        self.assertIn(other["digest"], refused.stderr)
+        pushed = self.store.json("push", self.model, f"{wire.host}/team/model:1.0")
+        self.assertEqual(pushed["outcome"], "published")
+        raw = run(["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{self.reference}:1.0"]).stdout
+        self.assertEqual("sha256:" + hashlib.sha256(raw.encode()).hexdigest(), other["digest"], "the tag was moved")
+        pulled = self.store.json("pull", f"{self.reference}:1.0", "-o", self.dir / "out")
+        self.assertEqual(pulled["digest"], pushed["digest"])
+        run(["diff", "-r", self.model, self.dir / "out"])
+        verified = self.store.json("verify", f"{self.reference}:1.0", expect=EXIT_DAMAGED)
+        self.assertIn(other["digest"], verified["problems"][0])
 
     def test_an_index_and_an_export_keep_their_digests(self):
         pushed = self.store.json("push", self.model, f"{self.reference}:1.0", "--index")

@@ -60,6 +60,8 @@ class Store:
             "LANG": "C.UTF-8",
             "NO_COLOR": "1",
             "MODELKEEP_HOME": str(self.home),
+            # The registries of the tests list what they have answered.
+            "MODELKEEP_SETTLE": "20ms",
             **(extra or {}),
         }
 

@@ -59,11 +59,13 @@ impl Failure {
     pub(crate) fn failed(error: impl Error + Send + Sync + 'static) -> Self {
         if let Some(registry) = registry(&error) {
             let (exit, hint) = advice(registry);
-            let failure = Self::new(exit, error);
-            return match hint {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            };
+            let by_digest = registry.refuses_listing().then_some(
+                "what a digest names needs no history, and is read without a list: HOST/NAME@sha256:...",
+            );
+            let mut failure = Self::new(exit, error);
+            failure.hints.extend(hint);
+            failure.hints.extend(by_digest.map(str::to_owned));
+            return failure;
         }
         if let Some(found) = known::find(&error) {
             let (exit, hints) = known::advice(found);
@@ -115,13 +117,6 @@ fn advice(error: &modelkeep_client::Error) -> (Exit, Option<String>) {
         ),
         Registry::Aws { host, source } => aws_advice(host, source),
         error if error.is_authentication() => (Exit::Authentication, None),
-        error if error.refuses_listing() => (
-            Exit::Failed,
-            Some(
-                "whose tags cannot be listed can only be read by digest: HOST/NAME@sha256:..., which needs no history"
-                    .to_owned(),
-            ),
-        ),
         Registry::TooLarge { .. } => (
             Exit::Failed,
             Some("split the file: safetensors in shards are what the libraries expect".to_owned()),

@@ -103,8 +103,16 @@ pub(crate) fn next_free_of(
     history: &History,
     version: &Tag,
 ) -> Result<Option<Tag>, Failure> {
-    let tagged = untold(endpoint, history)?;
+    let tagged = untold_or_none(endpoint, history)?;
     Ok(next_free(|tag| history.has(tag) || tagged.contains(tag), version))
+}
+
+/// As [`untold`], where the first version may be about to make the repository.
+pub(crate) fn untold_or_none(endpoint: &Endpoint, history: &History) -> Result<Vec<Tag>, content::Error> {
+    match untold(endpoint, history) {
+        Err(content::Error::NotFound { .. }) => Ok(Vec::new()),
+        tags => tags,
+    }
 }
 
 /// The tags of a registry that are versions, and that its history says nothing of: something else wrote them.
@@ -112,11 +120,7 @@ pub(crate) fn untold(endpoint: &Endpoint, history: &History) -> Result<Vec<Tag>,
     if endpoint.keeper()? != Keeper::Client {
         return Ok(Vec::new());
     }
-    let mut tags = match endpoint.versions() {
-        // The first version makes the repository.
-        Err(content::Error::NotFound { .. }) => Vec::new(),
-        tags => tags?,
-    };
+    let mut tags = endpoint.versions()?;
     tags.retain(|tag| !history.has(tag));
     Ok(tags)
 }

@@ -45,6 +45,14 @@ where
     E: From<MalformedHistory> + From<content::Error>,
 {
     let entries = journal.entries(1)?;
+    Ok(history_of(journal, &entries)?)
+}
+
+/// The history that all of its entries make, as [`history`].
+pub(crate) fn history_of(
+    journal: &(impl Journal + ?Sized),
+    entries: &[Vec<u8>],
+) -> Result<History, MalformedHistory> {
     let verified = usize::try_from(journal.verified()).unwrap_or(usize::MAX);
     let (trusted, new) = entries.split_at(verified.min(entries.len()));
     let mut history = History::read(trusted, Signatures::Trust)?;
@@ -97,7 +105,11 @@ impl<'a> Change<'a> {
         let found = self.transaction.resolve(tag)?;
         match (self.history.manifest(tag), found) {
             (Some(manifest), Some(found)) if found.digest == manifest.digest => Ok(()),
-            (Some(manifest), _) => self.transaction.set_tag(tag, manifest),
+            (Some(manifest), _) => match self.transaction.set_tag(tag, manifest) {
+                // Somebody has taken the manifest away, which must not end all publishing.
+                Err(content::Error::NotFound { .. }) => Ok(()),
+                set => set,
+            },
             (None, Some(_)) => self.transaction.remove_tag(tag),
             (None, None) => Ok(()),
         }

@@ -6,12 +6,14 @@ use modelkeep_core::{
     Descriptor, Digest, Mutability, Tag,
     content::{Error, Journal, Manifests, Names},
     media,
+    name::Target,
 };
 use modelkeep_ledger::{
-    Draft, Outcome, Publish, PublishError, Who, Written,
+    Draft, Outcome, Publish, PublishError, Seal, Who, Written,
     claim::{Claim, Phase, Place},
     claims::{Claims, Pace, to_manifest},
     publish,
+    signing::PrivateKey,
 };
 use modelkeep_testkit::Loose;
 
@@ -288,4 +290,82 @@ fn more_than_is_looked_at_is_an_error_and_no_flood() {
         refused,
         Err(PublishError::Content(Error::Malformed { .. }))
     ));
+}
+
+#[test]
+fn a_version_whose_manifest_was_taken_away_keeps_nobody_from_publishing() {
+    let (registry, _) = registry();
+    let emptied = Loose::calm();
+    for tag in registry.tags().unwrap().iter().filter(|tag| tag.is_reserved()) {
+        let (_, index) = registry
+            .read(&Target::Tag(tag.clone()), 1 << 20)
+            .unwrap()
+            .unwrap();
+        emptied.write(tag, media::OCI_INDEX, &index).unwrap();
+    }
+    let (outcome, _) = publish(&claims(&emptied), draft(&emptied, "1.3")).unwrap();
+    assert_eq!(outcome, Outcome::Published);
+}
+
+/// A registry with a history of two versions that `key` signs.
+fn signed(key: &Arc<PrivateKey>) -> (Loose, Vec<Vec<u8>>) {
+    let registry = Loose::calm();
+    for version in ["1.0", "1.1"] {
+        let mut draft = draft(&registry, version);
+        draft.who.seal = Some(Seal::new(key.clone(), None, Vec::new()).unwrap());
+        publish(&claims(&registry), draft).unwrap();
+    }
+    let entries = claims(&registry).entries(1).unwrap();
+    (registry, entries)
+}
+
+fn key() -> Arc<PrivateKey> {
+    Arc::new(PrivateKey::generate())
+}
+
+#[test]
+fn what_nobody_who_may_has_signed_says_nothing_against_a_signed_history() {
+    let (ours, theirs) = (key(), key());
+    let (registry, entries) = signed(&ours);
+    let stranger = other_third();
+    write(&registry, &place(3, &stranger), &stranger);
+    write(&registry, &claim(3, &stranger, Phase::Commit), &stranger);
+    let reader = claims(&registry);
+    assert_eq!(reader.entries(1).unwrap(), entries);
+    assert_eq!(reader.tampered().len(), 1);
+    // Another history of the same name: who knows ours goes on with it, and a stranger cannot tell which it is.
+    let (_, others) = signed(&theirs);
+    write(&registry, &place(1, &others[0]), &others[0]);
+    let knows = claims(&registry).knowing(entries.clone()).unwrap();
+    assert_eq!(knows.entries(1).unwrap(), entries);
+    assert!(matches!(
+        claims(&registry).entries(1),
+        Err(Error::Conflict { .. })
+    ));
+    let mut next = draft(&registry, "1.2");
+    next.who.seal = Some(Seal::new(ours, None, Vec::new()).unwrap());
+    assert_eq!(publish(&knows, next).unwrap().0, Outcome::Published);
+}
+
+#[test]
+fn a_key_that_signs_two_entries_for_one_place_is_shown_with_both() {
+    let ours = key();
+    let (registry, entries) = signed(&ours);
+    let other = Loose::calm();
+    write(&other, &place(1, &entries[0]), &entries[0]);
+    other.put(media::OCI_MANIFEST, b"1.0");
+    let mut draft = draft(&other, "9.0");
+    draft.who.seal = Some(Seal::new(ours, None, Vec::new()).unwrap());
+    publish(&claims(&other), draft).unwrap();
+    let second = claims(&other).entries(2).unwrap().remove(0);
+    write(&registry, &place(2, &second), &second);
+    let knows = claims(&registry).knowing(entries.clone()).unwrap();
+    for reader in [claims(&registry), knows] {
+        match reader.entries(1) {
+            Err(Error::Conflict { evidence, .. }) => {
+                assert!(evidence.contains(&entries[1]) && evidence.contains(&second));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -63,6 +63,7 @@ impl Home {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("MODELKEEP_HOME", self.store())
             .env("MODELKEEP_AUTHOR", "Ada")
+            .env("MODELKEEP_SETTLE", "20ms")
             // Nobody's credentials but those of the test.
             .env("AWS_EC2_METADATA_DISABLED", "true");
         command

@@ -5,6 +5,7 @@ mod ahead;
 mod auth;
 mod aws;
 mod history;
+mod manifests;
 mod network;
 mod probe;
 mod read;

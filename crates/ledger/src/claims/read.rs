@@ -19,6 +19,8 @@ use crate::{EntryId, MalformedHistory, Signatures, Written, claim::Place};
 
 /// Entries that are looked at for one place.
 const MOST_AT_A_PLACE: usize = 16;
+/// Entries that are looked at after a gap.
+const MOST_AFTER: usize = 64;
 /// Bytes of entries that are read.
 const MOST_BYTES: u64 = 256 << 20;
 /// Claims that are looked at instead of a place that is not what it says.
@@ -164,7 +166,7 @@ impl<R: Manifests> Claims<R> {
             }
         }
         let mut tampered = Vec::new();
-        let fetched = self.fetch(&places, &tags, &mut tampered)?;
+        let fetched = self.fetch(&places, base.history.height(), &tags, &mut tampered)?;
         let chain = match fetched.is_empty() {
             true => Ok(base),
             false => extend((*base).clone(), fetched, &mut tampered).map(Arc::new),
@@ -178,10 +180,11 @@ impl<R: Manifests> Claims<R> {
         Ok(Arc::clone(&kept))
     }
 
-    /// Fetches what lies at places that are not known.
+    /// Fetches what lies at places after the `known` ones, and what else lies at those.
     fn fetch(
         &self,
         places: &BTreeMap<u64, BTreeSet<EntryId>>,
+        known: u64,
         tags: &[Tag],
         tampered: &mut Vec<Tampered>,
     ) -> std::result::Result<Fetched, Failed> {
@@ -192,13 +195,7 @@ impl<R: Manifests> Claims<R> {
             ))
             .into());
         }
-        let wanted: Vec<Place> = places
-            .iter()
-            .flat_map(|(&height, ids)| {
-                let ids = ids.iter().cloned();
-                ids.map(move |entry| Place { height, entry })
-            })
-            .collect();
+        let wanted = wanted(places, known);
         let bytes = AtomicU64::new(0);
         let found = in_parallel(&wanted, self.pace.connections, |place| {
             let found = self.fetch_place(place, tags)?;
@@ -242,6 +239,23 @@ impl<R: Manifests> Claims<R> {
         let was_claimed = !claims.is_empty();
         Ok((Found::Unfit { reason, was_claimed }, None))
     }
+}
+
+/// What is to be fetched: all that can follow, and of what lies after a gap enough to see that it is one.
+fn wanted(places: &BTreeMap<u64, BTreeSet<EntryId>>, known: u64) -> Vec<Place> {
+    let listed = places.iter().flat_map(|(&height, ids)| {
+        let ids = ids.iter().cloned();
+        ids.map(move |entry| Place { height, entry })
+    });
+    let mut last = known;
+    let (follow, after): (Vec<Place>, Vec<Place>) = listed.partition(|place| {
+        last += u64::from(place.height == last + 1);
+        place.height <= last
+    });
+    follow
+        .into_iter()
+        .chain(after.into_iter().take(MOST_AFTER))
+        .collect()
 }
 
 /// Adds to a history what follows it.

@@ -32,7 +32,7 @@ use crate::{
     held::read_manifest,
     promise::Keeper,
     provenance::now,
-    publishing::{check_version, next_free_of, standing, untold},
+    publishing::{check_version, next_free_of, standing, untold_or_none},
     report::{human, json, progress::Progress},
     settings::{Origin, Settings},
     signing::Signing,
@@ -445,7 +445,7 @@ fn next_version(arguments: &Push, endpoint: Option<&Endpoint>, history: &History
     };
     let next = match endpoint {
         Some(endpoint) => {
-            let tagged = untold(endpoint, history)?;
+            let tagged = untold_or_none(endpoint, history)?;
             let numbers = tagged.iter().filter_map(SemVer::parse);
             let highest = numbers.chain(history.highest()).max_by(|a, b| a.cmp(b));
             modelkeep_ledger::next(highest, |tag| history.has(tag) || tagged.contains(tag), bump)

@@ -491,7 +491,7 @@ def main():
     trials = Trials(tally)
     try:
         for turn in range(asked.turns):
-            for kind in (framing, paths, uploads, manifests):
+            for kind in (framing, paths, uploads, manifests, entries):
                 for name, data in kind():
                     tally.trial(f"turn {turn}: {kind.__name__}: {name}", trials.refused, trials.open, data)
         for name, data in tokens():

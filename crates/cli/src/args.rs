@@ -1,6 +1,7 @@
 //! The command line: what can be typed. Its help text is the reference, in `docs/reference/cli.md`.
 
 mod declare;
+mod doctor;
 mod history;
 mod keys;
 
@@ -8,6 +9,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 pub(crate) use declare::{Adopt, Destroy, Output, Preview, Up};
+pub(crate) use doctor::Doctor;
 pub(crate) use history::{Aliases, Log, Promote, Requirement, Restore, Rollback, Yank};
 pub(crate) use keys::{AddKey, Checkpoint, KeyChange, Keys, ListKeys, NewKey, RemoveKey, RotateKey};
 use modelkeep_core::{Host, RepoName};
@@ -132,6 +134,8 @@ pub(crate) enum Command {
     Gc(Gc),
     /// Read everything that is stored again, and compare every index with the manifests
     Scrub(Scrub),
+    /// Say what a registry can do and does, and what that means for versions
+    Doctor(Doctor),
     /// Print every setting, its value and where it came from
     Config(Config),
     /// Print the completion script of a shell

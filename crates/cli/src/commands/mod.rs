@@ -6,6 +6,7 @@ mod config;
 mod copy;
 mod declare;
 mod diff;
+mod doctor;
 mod export;
 mod gc;
 mod init;
@@ -79,6 +80,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Serve(arguments) => serve::run(arguments, &here()?, global.quiet),
         Command::Gc(arguments) => gc::run(arguments, &here()?),
         Command::Scrub(arguments) => scrub::run(arguments, &here()?),
+        Command::Doctor(arguments) => doctor::run(arguments, &here()?),
         Command::Config(arguments) => Ok(config::run(arguments, &here()?)),
         Command::Completions(arguments) => Ok(completions::run(arguments)),
     }

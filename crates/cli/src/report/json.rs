@@ -444,3 +444,30 @@ pub(crate) struct Event {
     /// What was said of it: a message, or the reason of a yank.
     pub(crate) message: Option<String>,
 }
+
+#[derive(Serialize)]
+pub(crate) struct Doctor {
+    pub(crate) repository: String,
+    /// Who keeps versions from moving.
+    pub(crate) enforcement: &'static str,
+    pub(crate) promise: &'static str,
+    pub(crate) checks: Vec<Check>,
+    pub(crate) protocol_tags: Vec<ProtocolTags>,
+    pub(crate) left_behind: Vec<String>,
+}
+
+/// Something that was found out about a registry.
+#[derive(Debug, Serialize)]
+pub(crate) struct Check {
+    pub(crate) name: &'static str,
+    pub(crate) result: String,
+    pub(crate) detail: String,
+}
+
+/// Tags that are no versions, of one kind.
+#[derive(Serialize)]
+pub(crate) struct ProtocolTags {
+    pub(crate) kind: &'static str,
+    pub(crate) count: u64,
+    pub(crate) meaning: &'static str,
+}

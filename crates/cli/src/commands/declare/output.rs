@@ -8,6 +8,7 @@ use modelkeep_core::{
 use crate::{
     args::Output,
     error::{Exit, Failure},
+    promise::Keeper,
     report::{Answer, json},
     settings::Settings,
     wiring::{self, declared},
@@ -63,7 +64,8 @@ pub(crate) fn run(arguments: &Output, settings: &Settings) -> Result<Answer, Fai
     if arguments.json.json {
         return Ok(json::answer(&document));
     }
-    Ok(Answer::done(text(&document)))
+    let keeper = Keeper::declared(&settings.registry.value, found.enforcement);
+    Ok(Answer::done(text(&document, keeper)))
 }
 
 /// A field by its name; `Some(None)` when this registry does not have it.
@@ -139,7 +141,7 @@ fn names(settings: &Settings, found: &Observed) -> Result<(Vec<json::Pinned>, Ve
     Ok((versions, aliases))
 }
 
-fn text(output: &json::Output) -> String {
+fn text(output: &json::Output, keeper: Keeper) -> String {
     let none = "(none)";
     let mut rows = vec![
         ["repository_uri", &output.repository_uri],
@@ -147,6 +149,7 @@ fn text(output: &json::Output) -> String {
         ["registry_id", output.registry_id.as_deref().unwrap_or(none)],
         ["image_tag_mutability", output.image_tag_mutability],
         ["enforced by", output.enforcement.as_str()],
+        ["promise", keeper.promise()],
     ];
     rows.extend(
         output

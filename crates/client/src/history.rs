@@ -23,6 +23,8 @@ const ENTRY_TYPE: &str = "application/vnd.modelkeep.history.entry.v1+json";
 const PAGE_BYTES: u64 = 16 << 20;
 /// Most bytes of a history that is read.
 const HISTORY_BYTES: usize = 512 << 20;
+/// Most entries of a history.
+const ENTRIES: u64 = 1_000_000;
 /// The code by which the registry says that an entry is not the next one.
 const OVERTAKEN: &str = "HISTORY_OVERTAKEN";
 /// Answers by which a registry says that it knows nothing of histories.
@@ -208,6 +210,9 @@ fn read(registry: &Registry, from: usize) -> std::result::Result<Option<Read>, E
         let body = response.small_body(PAGE_BYTES)?;
         let page: Page = serde_json::from_slice(&body)
             .map_err(|error| protocol(format!("it is no page of a history: {error}")))?;
+        if page.height > ENTRIES || page.entries.iter().any(String::is_empty) {
+            return Err(protocol("that is no history".to_owned()));
+        }
         let is_empty = page.entries.is_empty();
         length += page.entries.iter().map(String::len).sum::<usize>();
         entries.extend(page.entries.into_iter().map(String::into_bytes));

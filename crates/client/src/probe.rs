@@ -118,6 +118,29 @@ impl Registry {
         Ok(response.head.status == 206)
     }
 
+    /// Whether the registry takes a blob over from another repository: tried with one of this repository itself.
+    ///
+    /// # Errors
+    /// What keeps the registry from answering.
+    pub fn mounts(&self, blob: &Digest) -> Result<bool> {
+        let mounted = self.mount_itself(blob);
+        mounted.map_err(|error| error.while_doing(format!("mount {blob} in {}", self.repository())))
+    }
+
+    fn mount_itself(&self, blob: &Digest) -> std::result::Result<bool, Error> {
+        let url = self.url("blobs/uploads/");
+        let url = url.with_query("mount", &blob.to_string());
+        let url = url.with_query("from", self.name.as_str());
+        let response = self.call(&self.request("POST", &url), &REFUSALS)?;
+        let (status, upload) = (response.head.status, self.location(&url, &response)?);
+        response.discard();
+        if let (202, Some(upload)) = (status, upload) {
+            // It began an upload instead, which nobody goes on with.
+            self.call(&self.request("DELETE", &upload), &REFUSALS)?.discard();
+        }
+        Ok(status == 201)
+    }
+
     /// Deletes a tag or a manifest; `false` when the registry does not do that, or not for us.
     ///
     /// # Errors

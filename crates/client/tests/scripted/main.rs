@@ -4,7 +4,9 @@
 mod ahead;
 mod auth;
 mod aws;
+mod history;
 mod network;
+mod probe;
 mod read;
 mod referrers;
 mod resume;

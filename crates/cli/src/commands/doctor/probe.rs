@@ -7,7 +7,7 @@ use std::{
 };
 
 use modelkeep_core::{
-    Descriptor, Manifest, RepoName, Tag,
+    Descriptor, Manifest, Tag,
     content::{Names, Target as _},
     manifest::to_json,
     media,
@@ -23,7 +23,7 @@ const KIND: &str = "application/vnd.modelkeep.doctor.v1+json";
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Writes two images under one tag, one after the other, and deletes what it can.
-pub(super) fn measure(remote: &Remote, name: &RepoName, findings: &mut Findings) -> Result<(), Failure> {
+pub(super) fn measure(remote: &Remote, findings: &mut Findings) -> Result<(), Failure> {
     let empty = remote.put(EMPTY, b"{}")?;
     let images = ["first", "second"].map(|mark| image(&empty, mark));
     let manifests: Vec<Descriptor> = images
@@ -52,7 +52,7 @@ pub(super) fn measure(remote: &Remote, name: &RepoName, findings: &mut Findings)
         });
     }
     findings.replace(said_of_ranges(remote.sends_ranges(&empty)?)?);
-    findings.replace(match remote.mount(&empty, name)? {
+    findings.replace(match remote.mounts(&empty.digest)? {
         true => check(
             "mount",
             "yes",

@@ -91,7 +91,7 @@ pub(super) fn examine(
         findings.checks.push(unmeasured(name));
     }
     if writes {
-        probe::measure(remote, name, &mut findings)?;
+        probe::measure(remote, &mut findings)?;
     }
     findings.protocol_tags = tags::of_protocol(&all_tags(remote)?);
     Ok(findings)

@@ -218,7 +218,7 @@ impl<'a> Job<'a> {
 
     /// Reads what must be read to know the content, stores nothing, and judges it.
     pub(super) fn compare(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
-        let packed = self.pack(None, progress)?;
+        let mut packed = self.pack(None, progress)?;
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
         let standing = self.standing.as_ref();
@@ -230,7 +230,7 @@ impl<'a> Job<'a> {
             Some(standing) if same_files => standing.manifest.digest.clone(),
             _ => {
                 let (mut said, _) = self.said(figures)?;
-                let (recorded, layers) = self.recorded_layers(&packed, None)?;
+                let (recorded, layers) = self.recorded_layers(&mut packed, None)?;
                 said.record = Some(recorded);
                 self.image(contents, &layers, &said)?.top().digest.clone()
             }
@@ -299,7 +299,7 @@ impl<'a> Job<'a> {
         packed.bytes_written += copied.bytes;
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
-        let (recorded, layers) = self.recorded_layers(&packed, Some(repository))?;
+        let (recorded, layers) = self.recorded_layers(&mut packed, Some(repository))?;
         let said = Said {
             record: Some(recorded),
             ..said.clone()

@@ -22,7 +22,7 @@ impl Job<'_> {
         packed.bytes_written += copied.bytes;
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
-        let (recorded, layers) = self.recorded_layers(&packed, Some(registry))?;
+        let (recorded, layers) = self.recorded_layers(&mut packed, Some(registry))?;
         said.record = Some(recorded);
         let image = self.image(contents, &layers, &said)?;
         let top = image.top().clone();

@@ -432,6 +432,33 @@ fn a_version_of_ours_that_was_compressed_gives_its_files_and_reads_only_the_laye
     get(&|_| true).unwrap();
     assert_eq!(read.load(Ordering::Relaxed), contents.size());
 
+    // A file without bytes may lie anywhere.
+    let mut files = contents.files().to_vec();
+    let (at, layer) = (files[1].offset + 1, files[1].layer);
+    let path = "empty".parse().unwrap();
+    let digest = Digest::of(b"");
+    files.push(FileEntry {
+        path,
+        size: 0,
+        digest,
+        layer,
+        offset: at,
+    });
+    let odd = Contents::new(contents.layers().to_vec(), files).unwrap();
+    let how = options(Existing::Refuse);
+    let to_odd = directory.path().join("odd");
+    unpack(
+        &image.memory,
+        &described,
+        Some(&odd),
+        &|_| true,
+        &to_odd,
+        &how,
+        &|_| {},
+    )
+    .unwrap();
+    assert_eq!(tree(&to_odd).len(), 3);
+
     // A list that is about other layers, or not about these bytes.
     let mut image = image;
     let other = [Digest::of(b"x"), Digest::of(b"y")];

@@ -585,3 +585,54 @@ fn a_layer_of_another_digest_algorithm_is_read_and_listed() {
     assert_eq!(unpacked.found.unwrap().files()[0].digest, Digest::of(b"weights"));
     assert_eq!(files(&pack), own(&[("w", "weights")]));
 }
+
+/// Whatever a list says of compressed layers, it gives files that are what it says, or an error.
+#[test]
+fn no_list_makes_a_pull_panic() {
+    let model = tempfile::tempdir().unwrap();
+    for (path, size) in [("a", 5), ("b", 600), ("c", 0), ("d", 70_000)] {
+        fs::write(model.path().join(path), Numbers(3).bytes(size)).unwrap();
+    }
+    let (image, described, contents) = repacked(model.path());
+    let directory = tempfile::tempdir().unwrap();
+    let mut numbers = Numbers(5);
+    for round in 0..300 {
+        let mut files = contents.files().to_vec();
+        for _ in 0..=numbers.below(3) {
+            let file = numbers.below(4) as usize;
+            let odd = [0, 1, 511, 70_001, 1 << 40, u64::MAX / 2, u64::MAX][numbers.below(7) as usize];
+            match numbers.below(4) {
+                0 => files[file].offset = odd,
+                1 => files[file].size = odd,
+                2 => files[file].offset = files[numbers.below(4) as usize].offset,
+                _ => files[file].size = numbers.below(100_000),
+            }
+        }
+        let Ok(list) = Contents::new(contents.layers().to_vec(), files) else {
+            continue;
+        };
+        let to = directory.path().join(round.to_string());
+        let how = options(Existing::Refuse);
+        match unpack(
+            &image.memory,
+            &described,
+            Some(&list),
+            &|_| true,
+            &to,
+            &how,
+            &|_| {},
+        ) {
+            Ok(_) => {
+                for file in list.files() {
+                    let bytes = fs::read(to.join(file.path.as_str())).unwrap();
+                    assert_eq!(Digest::of(&bytes), file.digest);
+                }
+            }
+            Err(_) => assert!(!to.exists()),
+        }
+    }
+    // What failed has left nothing beside.
+    let is_hidden = |entry: fs::DirEntry| entry.file_name().to_string_lossy().starts_with('.');
+    let left = fs::read_dir(directory.path()).unwrap();
+    assert!(!left.map(|entry| entry.unwrap()).any(is_hidden));
+}

@@ -8,6 +8,7 @@ mod base;
 mod copy;
 mod declare;
 mod declare_aws;
+mod doctor;
 mod foreign;
 mod harness;
 mod keys;

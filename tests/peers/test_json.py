@@ -117,6 +117,9 @@ class Json(PeerTest):
             ("show", ("show", "digits:1.2")),
             ("versions", ("versions", "digits")),
             ("log", ("log", "digits")),
+            ("lock", ("lock", "digits:1.2")),
+            ("pull%20--locked", ("pull", "--locked")),
+            ("verify", ("verify", "digits:1.2", "--heal")),
         ):
             documents["signed", command] = self.store.json(*words, env=signing)
             lines += f"{command} {json.dumps(documents['signed', command])}\n"

@@ -3,12 +3,16 @@
 import json
 import os
 import pty
+import re
 import select
 import signal
 import time
+import urllib.request
 
 from base import DIGITS, PeerTest
-from kept import BINARY, ROOT, VENV_PYTHON, run
+from kept import BINARY, ROOT, VENV_PYTHON, Store, run
+from registry import Served
+from remote import Registry
 
 DEADLINE = 60  # seconds until a terminal must have said what is waited for
 
@@ -89,6 +93,87 @@ class Signed(PeerTest):
         bundle = layout / "blobs" / manifest["layers"][0]["digest"].replace(":", "/")
         self.sigstore(bundle)
         self.reference(DIGITS / "model-1.0", bundle)
+
+
+class Elsewhere(Served):
+    """Signed histories on registries, as one machine writes them and another one reads them."""
+
+    def setUp(self):
+        super().setUp()
+        for name in ("ada", "eve"):
+            self.store.run("keys", "new", f"{name}.pem", "--no-passphrase")
+        self.ada = {"MODELKEEP_SIGNING_KEY": str(self.dir / "ada.pem"), "MODELKEEP_SETTLE": "50ms"}
+        self.eve = {"MODELKEEP_SIGNING_KEY": str(self.dir / "eve.pem"), "MODELKEEP_SETTLE": "50ms"}
+        self.reader = self.another_store("reader")
+
+    def walk(self, host):
+        """What holds on every registry; gives the name of the repository."""
+        name = f"{host}/team/digits"
+        pushed = self.store.json("push", DIGITS / "model-1.0", f"{name}:1.0", env=self.ada)
+        self.assertTrue(pushed["signed"])
+        self.store.run("push", DIGITS / "model-1.1", f"{name}:1.1", env=self.ada)
+        for env in (self.eve, {"MODELKEEP_SETTLE": "50ms"}):
+            refused = self.store.run("push", DIGITS / "model-1.1", f"{name}:1.2", env=env, expect=3)
+            self.assertIn("hint:", refused.stderr)
+            self.store.run("keys", "add", self.dir / "eve.pem.pub", "--repository", name, env=env, expect=3)
+            self.store.run("yank", f"{name}:1.0", "--reason", "mine", env=env, expect=3)
+        unchanged = self.store.json("push", DIGITS / "model-1.0", f"{name}:1.0", env=self.ada)
+        self.assertEqual((unchanged["outcome"], unchanged["digest"], unchanged["signed"]), ("unchanged", pushed["digest"], True))
+        pulled, signature = self.dir / "pulled", self.dir / "pulled.sig"
+        self.reader.run("pull", f"{name}:1.0", "-o", pulled, "--with-signature", signature)
+        self.reader.run("verify-signature", pulled, "--signature", signature, "--key", self.dir / "ada.pem.pub")
+        self.reader.run("pull", f"{name}@{pushed['digest']}", "-o", self.dir / "again", "--with-signature", self.dir / "again.sig")
+        self.assertEqual(signature.read_bytes(), (self.dir / "again.sig").read_bytes())
+        self.reader.run("verify", f"{name}:1.0")
+        listed = self.reader.json("keys", "list", name)["keys"]
+        self.assertEqual([(key["role"], key["since"]) for key in listed], [("publisher", 1)])
+        self.assertEqual({event["signed_by"] for event in self.reader.json("log", name)["events"]}, {listed[0]["key"]})
+        self.store.run("keys", "rotate", "--new", self.dir / "eve.pem.pub", "--repository", name, env=self.ada)
+        self.store.run("checkpoint", name, env=self.ada, expect=3)
+        self.store.run("checkpoint", name, env=self.eve)
+        self.assertEqual([event["op"] for event in self.reader.json("log", name)["events"]], ["checkpoint", "keys", "publish", "publish"])
+        return name, pushed["digest"]
+
+    def manifest(self, registry, name, kind):
+        url = f"http://{registry.host}/v2/team/digits/manifests/{name}"
+        asked = urllib.request.Request(url, headers={"Accept": f"application/vnd.oci.image.{kind}.v1+json"})
+        with urllib.request.urlopen(asked) as answer:
+            return json.load(answer)
+
+    def test_on_our_server_where_a_push_makes_three_requests_after_its_uploads(self):
+        server = self.serve(store=self.another_store("there"))
+        name, digest = self.walk(server.host)
+        self.store.run("push", self.small_model(sizes=(9 << 20,)), f"{name}:2.0", env=self.eve)
+        server.stop()  # all is in the log then
+        asked = re.findall(r'method=(\w+) target="?/v2/team/digits/([^\s"?]*)', server.log.read_text())
+        begins = [at for at, request in enumerate(asked) if request == ("GET", "_modelkeep/history")]
+        push = asked[begins[-1] + 1 :]
+        ends = max(at for at, (_, target) in enumerate(push) if target.startswith("blobs/")) + 1
+        self.assertGreater(ends, 3, push)
+        self.assertEqual(
+            [(method, target.split("/")[0]) for method, target in push[ends:]],
+            [("PUT", "manifests"), ("PUT", "manifests"), ("POST", "_modelkeep")],
+        )
+        there = Store(server.log.parent / "there")
+        there.run("verify", "--all")
+
+    def test_on_a_plain_registry_where_the_fallback_tag_lists_the_signature(self):
+        registry = Registry(self.dir / "registry")
+        self.addCleanup(registry.stop)
+        name, digest = self.walk(registry.host)
+        index = self.manifest(registry, digest.replace(":", "-"), "index")
+        self.assertEqual([one["artifactType"] for one in index["manifests"]], ["application/vnd.dev.sigstore.bundle.v0.3+json"])
+        # The bundle that others find there is the one that the history names.
+        bundle = self.manifest(registry, index["manifests"][0]["digest"], "manifest")["layers"][0]["digest"]
+        path = registry.blob(bundle)
+        self.assertEqual(path.read_bytes(), (self.dir / "pulled.sig").read_bytes())
+        # Whoever keeps the registry changes it, or takes it away.
+        path.write_bytes(path.read_bytes().replace(b'"sig":"ME', b'"sig":"MF'))
+        self.reader.run("verify", f"{name}:1.0", expect=5)
+        refused = self.reader.run("pull", f"{name}:1.0", "-o", self.dir / "other", "--with-signature", self.dir / "other.sig", expect=5)
+        self.assertFalse((self.dir / "other").exists(), refused.stderr)
+        path.unlink()
+        self.reader.run("verify", f"{name}:1.0", expect=5)
 
 
 class Terminal:

@@ -97,7 +97,7 @@ pub(crate) enum Command {
     Pull(Pull),
     /// Lock versions by digest in modelkeep.lock, which belongs into version control
     Lock(Lock),
-    /// Read again what is stored, and compare it with its digests, and the tags with the history
+    /// Compare what is stored with its digests, and the tags with the history
     Verify(Verify),
     /// Copy an image between the store, registries, OCI layouts and docker
     Copy(Copy),

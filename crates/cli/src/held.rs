@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, io::Read as _};
 
 use jiff::Timestamp;
 use modelkeep_core::{
-    ByteRange, Contents, Descriptor, Digest, Document, ImageConfig, Limits, Manifest, Reference, annotation,
+    ByteRange, Contents, Descriptor, Digest, Document, ImageConfig, Limits, Manifest, Reference, Tag,
+    annotation,
     content::{Error, Source},
     name::Target,
 };
@@ -60,7 +61,7 @@ pub(crate) struct Signature {
 
 impl Signature {
     /// The newest signature over the files of the image or index `root`.
-    fn find(history: &History, root: &Descriptor) -> Option<Self> {
+    pub(crate) fn find(history: &History, root: &Descriptor) -> Option<Self> {
         let mut publications = history.publications().iter().rev();
         publications.find_map(|it| {
             let is_about = it.manifest().digest == root.digest;
@@ -398,22 +399,18 @@ pub(crate) fn resolve(
                 let version = version.filter(|version| *version.manifest() == manifest);
                 return Ok((manifest, version.cloned()));
             }
-            // Whoever signs a history answers for its versions: a tag that is none of them is anybody's.
-            let is_believed = tag.is_reserved() || (history.keys().is_empty() && !history.has(tag));
-            let found = repository.names().resolve(tag)?;
-            match found {
-                Some(manifest) if is_believed => return Ok((manifest, None)),
-                Some(manifest) => {
-                    let error = format!(
-                        "{reference} is a tag, and no version: the history of {} does not have it",
-                        name()
-                    );
-                    let digest = format!("{}@{}", name(), manifest.digest);
-                    return Err(Failure::new(Exit::Damage, error).hint(format!(
-                        "who wants that image all the same names its digest: {digest}"
-                    )));
+            if let Some(found) = repository.names().resolve(tag)? {
+                if tag.is_reserved() || (!history.has(tag) && are_tags_believed(repository, history)?) {
+                    return Ok((found, None));
                 }
-                None => {}
+                let error = format!(
+                    "{reference} is a tag, and no version: the history of {} does not have it",
+                    name()
+                );
+                let digest = format!("{}@{}", name(), found.digest);
+                return Err(Failure::new(Exit::Damage, error).hint(format!(
+                    "who wants that image all the same names its digest: {digest}"
+                )));
             }
             let version = tag.to_string();
             let failure = Failure::new(
@@ -444,6 +441,28 @@ pub(crate) fn resolve(
                 },
             )),
         },
+    }
+}
+
+/// Whether a tag that the history does not have is a version all the same. Whoever signs a history answers for its
+/// versions, and any other tag is anybody's. Where entries are not what they say, nobody knows which version they were of.
+pub(crate) fn are_tags_believed(repository: &Endpoint, history: &History) -> Result<bool, Failure> {
+    Ok(history.keys().is_empty() && repository.tampered()?.is_empty())
+}
+
+/// What `tag` stands for, if it stands for a version or is an alias of one: by the history, else by the tag itself where
+/// that is believed.
+pub(crate) fn manifest_of(
+    repository: &Endpoint,
+    history: &History,
+    tag: &Tag,
+) -> Result<Option<Descriptor>, Failure> {
+    if history.has(tag) {
+        return Ok(history.manifest(tag).cloned());
+    }
+    match are_tags_believed(repository, history)? {
+        true => Ok(repository.names().resolve(tag)?),
+        false => Ok(None),
     }
 }
 

@@ -334,6 +334,9 @@ pub(crate) fn find<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::failed(error)
+        match error {
+            Error::Content(error) => error.into(),
+            error => Self::failed(error),
+        }
     }
 }

@@ -62,3 +62,17 @@ impl Keeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guide_promises_the_same_in_the_same_words() {
+        let guide = include_str!("../../../docs/guide/immutability.md");
+        for keeper in [Keeper::Store, Keeper::Registry, Keeper::Client, Keeper::Tags] {
+            let row = format!("| {} |", keeper.promise());
+            assert_eq!(guide.matches(&row).count(), 1, "{row}");
+        }
+    }
+}

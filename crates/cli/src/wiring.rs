@@ -12,7 +12,10 @@ use modelkeep_core::{
     media,
     name::Target as Named,
 };
-use modelkeep_ledger::{History, Who, claims::Pace};
+use modelkeep_ledger::{
+    History, Who,
+    claims::{Pace, Tampered},
+};
 use modelkeep_store::{Repository, Store};
 
 pub(crate) use remote::Remote;
@@ -75,6 +78,14 @@ impl Endpoint {
     /// The entries of the history, oldest first.
     pub(crate) fn entries(&self) -> Result<Vec<Vec<u8>>, Failure> {
         Ok(self.journal().entries(1)?)
+    }
+
+    /// The tags of its history that were not what they say when it was last read.
+    pub(crate) fn tampered(&self) -> Result<Vec<Tampered>, content::Error> {
+        match self {
+            Self::Store(_) => Ok(Vec::new()),
+            Self::Remote(remote) => remote.tampered(),
+        }
     }
 
     /// Who keeps its versions.

@@ -14,8 +14,8 @@ use modelkeep_core::{
     media,
 };
 use modelkeep_ledger::{
-    Conflict, Draft, History, Keys, ListedKey, MalformedHistory, NoteError, Publish, Role, Seal, Seen,
-    Unauthorized, Who, Written, checkpoint, fork, publish, read, rekey,
+    Conflict, Draft, Founds, History, Keys, ListedKey, MalformedHistory, NoteError, Publish, Role, Seal,
+    Seen, Unauthorized, Who, Written, checkpoint, fork, publish, read, rekey,
     signing::{Bundle, PrivateKey, PublicKey, SignError, Signer},
 };
 use modelkeep_testkit::Memory;
@@ -38,7 +38,7 @@ fn at(time: &str, seal: Option<Seal>) -> Who {
 fn who(key: &Key) -> Who {
     at(
         "2026-11-01T00:00:00Z",
-        Some(Seal::new(key.clone(), None, Vec::new()).unwrap()),
+        Some(Seal::new(key.clone(), None, Vec::new(), Founds::Any).unwrap()),
     )
 }
 
@@ -289,7 +289,7 @@ fn a_signature_of_another_entry_is_refused_when_it_is_made() {
     let old = key.sign(b"another message").unwrap();
     let signer = Arc::new(Replay(key, old));
     let end = Memory::default();
-    let seal = Seal::new(signer, None, Vec::new()).unwrap();
+    let seal = Seal::new(signer, None, Vec::new(), Founds::Any).unwrap();
     let draft = Draft {
         version: "1.0".parse().unwrap(),
         who: at("2026-11-01T00:00:00Z", Some(seal)),

@@ -8,6 +8,8 @@ mod modelkit;
 mod modelpack;
 mod ollama;
 
+use std::collections::HashMap;
+
 use modelkeep_core::{
     Algorithm, Contents, Descriptor, Digest, FileEntry, ImageConfig, InvalidPath, MalformedContents,
     Manifest, ModelPath, annotation, media,
@@ -108,16 +110,20 @@ impl Part {
 }
 
 impl Described {
-    /// Which part is the layer with this digest, compressed or not.
-    #[must_use]
-    pub fn part(&self, layer: &Digest) -> Option<usize> {
-        let by_digest = |part: &Part| part.layer.digest == *layer;
-        let by_diff_id = |part: &Part| part.diff_id.as_ref() == Some(layer);
-        let mut parts = self.parts.iter();
-        parts
-            .clone()
-            .position(by_digest)
-            .or_else(|| parts.position(by_diff_id))
+    /// Which part is each layer of a contents list, by its digest or by that of what it expands to.
+    pub(crate) fn places(&self, contents: &Contents) -> Vec<Option<usize>> {
+        let mut by_digest = HashMap::new();
+        let parts = self.parts.iter().enumerate();
+        for (place, part) in parts.clone() {
+            by_digest.entry(&part.layer.digest).or_insert(place);
+        }
+        for (place, part) in parts {
+            if let Some(diff_id) = &part.diff_id {
+                by_digest.entry(diff_id).or_insert(place);
+            }
+        }
+        let layers = contents.layers().iter();
+        layers.map(|layer| by_digest.get(layer).copied()).collect()
     }
 
     /// The contents list, where each layer is one file: then the manifest says all of it. `None` for archives.
@@ -257,15 +263,18 @@ pub fn describe(
 pub fn listed(manifest: &Manifest, diff_ids: &[Digest], contents: &Contents) -> Option<Described> {
     let layers = manifest.layers.as_slice();
     let is_artifact = kind(manifest) == Some(Kind::ModelPack);
+    let plain: HashMap<&Digest, &Descriptor> = layers.iter().map(|layer| (&layer.digest, layer)).collect();
+    let expanded: HashMap<&Digest, &Descriptor> = match diff_ids.len() == layers.len() {
+        true => diff_ids.iter().zip(layers).collect(),
+        false => HashMap::new(),
+    };
     let part = |digest: &Digest| {
-        let plain = layers.iter().find(|layer| layer.digest == *digest);
-        let (layer, coding) = match plain {
-            Some(layer) => (layer, Coding::Plain),
-            None if diff_ids.len() == layers.len() => {
-                let layer = &layers[diff_ids.iter().position(|diff_id| diff_id == digest)?];
+        let (layer, coding) = match plain.get(digest) {
+            Some(&layer) => (layer, Coding::Plain),
+            None => {
+                let layer = *expanded.get(digest)?;
                 (layer, Coding::of_layer(&layer.media_type)?)
             }
-            None => return None,
         };
         // In an artifact each layer is a file.
         let path = annotated(layer).filter(|_| is_artifact);

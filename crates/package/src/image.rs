@@ -300,9 +300,9 @@ pub fn layer_descriptor(files: &[ModelFile], plan: &LayerPlan, digest: &Digest) 
 /// A layer with one document of Modelkeep's own, and where in it the bytes of the document begin. The document lies in
 /// [`OWN_DIRECTORY`](crate::scan::OWN_DIRECTORY) beside the model, and is no file of it.
 #[must_use]
-pub fn document_layer(image_path: &ImagePath, name: &str, document: &[u8]) -> (Vec<u8>, u64) {
+pub fn document_layer(image_path: &ImagePath, name: &str, mut document: Vec<u8>) -> (Vec<u8>, u64) {
     let own = crate::scan::OWN_DIRECTORY;
-    let mut layer: Vec<u8> = image_path
+    let mut head: Vec<u8> = image_path
         .directories()
         .map(str::to_owned)
         .chain([image_path.member(own)])
@@ -310,12 +310,14 @@ pub fn document_layer(image_path: &ImagePath, name: &str, document: &[u8]) -> (V
         .collect();
     let size = document.len() as u64;
     let name = image_path.member(&format!("{own}/{name}"));
-    layer.extend(tar::file(&name, FileMode::Plain, size, layer.len() as u64));
-    let offset = layer.len() as u64;
-    layer.extend_from_slice(document);
-    layer.extend_from_slice(tar::tail(size));
-    layer.extend_from_slice(&tar::END);
-    (layer, offset)
+    head.extend(tar::file(&name, FileMode::Plain, size, head.len() as u64));
+    let offset = head.len() as u64;
+    // A document of tens of megabytes is there once.
+    document.reserve_exact(head.len() + tar::tail(size).len() + tar::END.len());
+    document.splice(0..0, head);
+    document.extend_from_slice(tar::tail(size));
+    document.extend_from_slice(&tar::END);
+    (document, offset)
 }
 
 /// Makes the image of a model: `layers` are the descriptors of the layers of `contents`, in their order, and then those

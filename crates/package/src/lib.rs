@@ -6,7 +6,8 @@
 //! layers came to, so that the next push reads only what changed.
 //!
 //! Pulling: [`unpack`](unpack::unpack) writes a directory from the contents list of a version, byte ranges of layers
-//! at a time; no archive is ever unpacked.
+//! at a time. Of versions that others made, [`foreign`] says what their layers hold; archives without a list, and
+//! layers that are compressed, are read whole.
 //!
 //! [`oci_layout`] and [`docker_archive`] are the forms in which other tools keep images, read and written; a
 //! [`base::Base`] is an image that a model is laid on. [`modelpack`] makes an artifact of a model instead of an image.

@@ -4,7 +4,7 @@ mod locked;
 
 use std::path::{Path, PathBuf};
 
-use modelkeep_core::{ModelPath, content::Error};
+use modelkeep_core::{Contents, ModelPath, content::Error};
 use modelkeep_disk::publish;
 use modelkeep_inspect::danger::Finding;
 use modelkeep_package::{
@@ -17,7 +17,7 @@ use crate::{
     args::Pull,
     error::{Exit, Failure},
     globs::Globs,
-    held::Held,
+    held::{Held, Signature},
     holding::{self, Holding},
     report::{Answer, findings, human, json, progress::Progress},
     settings::Settings,
@@ -52,6 +52,12 @@ impl Job<'_> {
         if found.len() > 1 && self.arguments.output.is_some() {
             return Err(Failure::usage(format!(
                 "{} versions are locked, and -o DIR is for one",
+                found.len()
+            )));
+        }
+        if found.len() > 1 && self.arguments.with_signature.is_some() {
+            return Err(Failure::usage(format!(
+                "{} versions are locked, and --with-signature FILE is for one",
                 found.len()
             )));
         }
@@ -142,6 +148,11 @@ impl Job<'_> {
             bytes_written: unpacked.bytes_written,
             signature: signature.map(|(file, _)| file.display().to_string()),
             files_reused: unpacked.reused_files as u64,
+            content_root: unpacked
+                .found
+                .as_ref()
+                .or(holding.contents.as_ref())
+                .map(Contents::root),
             findings,
         };
         progress.end(&format!(
@@ -166,7 +177,13 @@ fn signature_of(held: &Held, holding: &Holding, file: &Path, directory: &Path) -
             directory.display()
         )));
     }
-    let (Some(signature), Some(contents)) = (&held.signature, &holding.contents) else {
+    // What a digest names is what it is without a history; who signed it is not.
+    let found = match &held.signature {
+        None if held.publication.is_none() => Signature::find(&held.repository.history()?, &held.root),
+        _ => None,
+    };
+    let signature = held.signature.as_ref().or(found.as_ref());
+    let (Some(signature), Some(contents)) = (signature, &holding.contents) else {
         return Err(
             Failure::new(Exit::Failed, format!("{} is not signed", held.reference)).hint(format!(
                 "`modelkeep sign {} --key FILE` signs it with a key of yours",

@@ -311,6 +311,8 @@ impl Findings {
         let Some(signature) = held::Signature::of(history, publication) else {
             return;
         };
+        self.blobs
+            .insert(signature.bundle.digest.clone(), signature.bundle.clone());
         // What is wrong with the contents list is said where that is looked at.
         let Some(contents) = contents_of(source, publication.manifest()) else {
             return;
@@ -318,8 +320,6 @@ impl Findings {
         if let Err(error) = verified(source, &signature.bundle, &signature.key, &contents) {
             self.problem(what, &error);
         }
-        self.blobs
-            .insert(signature.bundle.digest.clone(), signature.bundle);
     }
 
     fn problem(&mut self, what: &str, error: &(dyn std::error::Error + 'static)) {

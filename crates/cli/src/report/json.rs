@@ -247,6 +247,8 @@ pub(crate) struct Pull {
     /// Where the signature is, if it was asked for.
     pub(crate) signature: Option<String>,
     pub(crate) files_reused: u64,
+    /// That of all files of the version, also of those that were not included.
+    pub(crate) content_root: Option<Digest>,
     pub(crate) findings: Vec<Finding>,
 }
 

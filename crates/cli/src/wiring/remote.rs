@@ -9,7 +9,7 @@ use modelkeep_core::{
 };
 use modelkeep_ledger::{
     Who,
-    claims::{Claims, Pace},
+    claims::{Claims, Pace, Tampered},
 };
 
 use crate::known::{self, Known};
@@ -84,6 +84,14 @@ impl Remote {
         Ok(match &self.opened()?.end {
             End::Kept(history) => Some(history),
             End::Claimed(_) => None,
+        })
+    }
+
+    /// The tags of the history that were not what they say when it was last read.
+    pub(super) fn tampered(&self) -> Result<Vec<Tampered>> {
+        Ok(match &self.opened()?.end {
+            End::Kept(_) => Vec::new(),
+            End::Claimed(claims) => claims.tampered(),
         })
     }
 

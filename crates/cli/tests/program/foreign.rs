@@ -251,7 +251,9 @@ fn an_image_with_a_model_in_a_directory_is_looked_into_without_its_weights() {
         (&"w.safetensors".into(), &Value::Null)
     );
     assert!(home.ok(&["show", "image:1.0"]).stdout.contains("not stated"));
-    home.ok(&["pull", "image:1.0", "-o", "out"]);
+    let pulled = home.json(&["pull", "image:1.0", "-o", "out"]);
+    let pushed = home.json(&["push", "out", "again:1.0"]);
+    assert_eq!(pulled["content_root"], pushed["content_root"]);
     assert!(files(&home.path("out")) == [("w.safetensors".to_owned(), weights.clone())]);
     let compared = home.json(&["diff", "./out", "image:1.0"]);
     assert_eq!(

@@ -75,11 +75,7 @@ pub fn list(
 
 /// The files of a contents list; those of layers that the version does not have are left out.
 fn listed(described: &Described, contents: &Contents) -> Vec<Placed> {
-    let places: Vec<Option<usize>> = contents
-        .layers()
-        .iter()
-        .map(|layer| described.part(layer))
-        .collect();
+    let places = described.places(contents);
     let files = contents.files().iter();
     files
         .filter_map(|file| {

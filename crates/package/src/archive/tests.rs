@@ -3,7 +3,7 @@ use modelkeep_core::{Descriptor, media};
 use super::*;
 use crate::{
     foreign::Holds,
-    testing::{Foreign, Memory, gzip, raw_tar, regular, zstd},
+    testing::{Foreign, Memory, Numbers, Raw, gzip, pax, raw_tar, regular, zstd},
 };
 
 fn part(coding: Coding, bytes: &[u8], diff_id: Option<Digest>) -> Part {
@@ -194,4 +194,53 @@ fn files_of_plain_archives_are_listed_without_their_bytes() {
         list(&image.memory, &Foreign::image(&[raw_tar(&[])]).described(), None).unwrap(),
         None
     );
+}
+
+/// Whatever is done to layers, they give files, or an error in bounded time and memory.
+#[test]
+fn no_layer_makes_the_reader_panic_or_hang() {
+    let archive = raw_tar(&[
+        regular("models/a", b"abc"),
+        Raw(b"PaxHeader", b'x', "", &pax("path", "models/é".as_bytes())),
+        regular("x", &[7; 700]),
+        Raw(b"models/.wh.b", b'0', "", b""),
+        Raw(b"models/sub/", b'5', "", b""),
+    ]);
+    let packed = [
+        (Coding::Plain, archive.clone()),
+        (Coding::Gzip, gzip(&archive)),
+        (Coding::Zstd, zstd(&archive)),
+    ];
+    let place = crate::image::ImagePath::default();
+    let mut numbers = Numbers(11);
+    for round in 0..3_000 {
+        let (coding, bytes) = &packed[round % packed.len()];
+        let mut bytes = bytes.clone();
+        for _ in 0..=numbers.below(4) {
+            let at = numbers.below(bytes.len() as u64) as usize;
+            match numbers.below(4) {
+                0 => bytes.truncate(at.max(1)),
+                1 => bytes[at] = numbers.below(256) as u8,
+                2 => bytes[at] ^= 1 << numbers.below(8),
+                _ => drop(bytes.splice(at..at, numbers.bytes(3))),
+            }
+        }
+        let mut memory = Memory::default();
+        memory.add(bytes.clone());
+        let part = part(*coding, &bytes, None);
+        for rule in [Rule::All, Rule::Below(&place)] {
+            let mut expanded = Expanded::open(&memory, &part, &|_| {}).unwrap();
+            expanded.most = 1 << 20;
+            let mut members = crate::tar::read::Members::unbounded(crate::tar::read::Stream(&mut expanded));
+            let found = read(&mut members, rule, &mut |_, size, reader| {
+                Ok(io::copy(&mut reader.take(size), &mut io::sink())?)
+            });
+            if let Ok(change) = found
+                && expanded.finish().is_ok()
+            {
+                let files = overlay(vec![(0, change)], rule);
+                assert!(files.is_ok_and(|files| files.iter().all(|(_, file)| file.taken == file.size)));
+            }
+        }
+    }
 }

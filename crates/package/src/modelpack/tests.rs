@@ -158,6 +158,20 @@ fn layers_of_others_make_no_list_or_a_refusal() {
 }
 
 #[test]
+fn an_artifact_whose_layers_are_not_its_root_is_refused() {
+    let image = artifact(&provenance(), &About::default(), &Limits::default()).unwrap();
+    let mut manifest = manifest(&image);
+    assert!(is_own(&manifest));
+    manifest.layers[0].digest = Digest::of(b"another");
+    assert!(matches!(
+        image_config(&manifest),
+        Err(modelkeep_core::MalformedContents::Root { .. })
+    ));
+    manifest.annotations.remove(annotation::ROOT);
+    assert!(!is_own(&manifest));
+}
+
+#[test]
 fn an_artifact_that_no_registry_takes_is_not_made() {
     let limits = Limits {
         manifest_bytes: 1000,

@@ -266,7 +266,8 @@ fn number(field: &[u8]) -> io::Result<u64> {
     let malformed = || wrong("a number in the header of a member is malformed");
     if field[0] & 0x80 != 0 {
         let (high, low) = field.split_at(field.len() - 8);
-        if high[0] != 0x80 || high[1..].iter().any(|&byte| byte != 0) {
+        // That of eight bytes, the checksum, has no room for it.
+        if high.first() != Some(&0x80) || high[1..].iter().any(|&byte| byte != 0) {
             return Err(malformed());
         }
         return Ok(low.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)));
@@ -391,6 +392,7 @@ mod tests {
         };
         assert!(members(&changed(0, b'z')).is_err());
         assert!(members(b"<html>".repeat(200).as_slice()).is_err());
+        assert!(members(&changed(148, 0x80)).is_err());
         let mut header = ::tar::Header::new_gnu();
         header.set_size(u64::MAX);
         header.set_cksum();

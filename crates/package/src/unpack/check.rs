@@ -21,11 +21,7 @@ pub(super) fn listed<'a>(
         let most = MOST_FILES;
         return Err(UnpackError::TooManyFiles { files, most });
     }
-    let parts: Vec<Option<usize>> = contents
-        .layers()
-        .iter()
-        .map(|layer| described.part(layer))
-        .collect();
+    let parts = described.places(contents);
     let mut jobs = Vec::with_capacity(files);
     for file in contents.files() {
         let Some(part) = parts[file.layer] else {

@@ -8,6 +8,7 @@ use modelkeep_core::{
 use crate::{
     args::Output,
     error::{Exit, Failure},
+    held,
     promise::Keeper,
     report::{Answer, json},
     settings::Settings,
@@ -122,13 +123,8 @@ fn names(settings: &Settings, found: &Observed) -> Result<(Vec<json::Pinned>, Ve
     tags.sort_by_cached_key(SemVer::parse);
     let (mut versions, mut aliases) = (Vec::new(), Vec::new());
     for tag in tags {
-        let published = history
-            .version(&tag)
-            .map(|publication| publication.manifest().clone());
         // It may have been taken away since.
-        let Some(manifest) =
-            published.map_or_else(|| endpoint.names().resolve(&tag), |found| Ok(Some(found)))?
-        else {
+        let Some(manifest) = held::manifest_of(&endpoint, &history, &tag)? else {
             continue;
         };
         let named = pinned(&tag, &manifest.digest);

@@ -221,7 +221,7 @@ impl<'a> Job<'a> {
 
     /// Reads what must be read to know the content, stores nothing, and judges it.
     pub(super) fn compare(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
-        let packed = self.pack(None, progress)?;
+        let mut packed = self.pack(None, progress)?;
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
         let standing = self.standing.as_ref();
@@ -233,7 +233,7 @@ impl<'a> Job<'a> {
             Some(standing) if same_files => standing.manifest.digest.clone(),
             _ => {
                 let (mut said, _) = self.said(figures)?;
-                let (recorded, layers) = self.recorded_layers(&packed, None)?;
+                let (recorded, layers) = self.recorded_layers(&mut packed, None)?;
                 said.record = Some(recorded);
                 self.image(contents, &layers, &said)?.top().digest.clone()
             }
@@ -319,14 +319,18 @@ impl<'a> Job<'a> {
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
         let statement = self.statement(&contents)?;
-        let (recorded, layers) = self.recorded_layers(&packed, Some(target))?;
+        let (recorded, layers) = self.recorded_layers(&mut packed, Some(target))?;
         let said = Said {
             record: Some(recorded),
             ..said.clone()
         };
         let image = self.image(contents, &layers, &said)?;
-        for blob in image.configs.iter().chain(&image.manifests).chain(&image.index) {
-            target.put(&blob.descriptor.media_type, &blob.bytes)?;
+        for config in &image.configs {
+            target.put(&config.descriptor.media_type, &config.bytes)?;
+        }
+        let signature = self.attach(statement.as_ref(), image.top(), &said, target)?;
+        for manifest in image.manifests.iter().chain(&image.index) {
+            target.put(&manifest.descriptor.media_type, &manifest.bytes)?;
         }
         let mut children: Vec<Descriptor> = match &image.index {
             Some(_) => image
@@ -336,7 +340,6 @@ impl<'a> Job<'a> {
                 .collect(),
             None => Vec::new(),
         };
-        let signature = self.attach(statement.as_ref(), image.top(), &said, target)?;
         // Before the version, so that no collection takes the bundle that it names.
         match (&signature, &self.endpoint) {
             (None, _) => {}

@@ -28,6 +28,10 @@ pub(super) struct Missing {
 }
 
 impl Missing {
+    pub(super) fn is_at(&self, tag: &Tag) -> bool {
+        self.tag.as_ref() == Some(tag)
+    }
+
     pub(super) fn text(&self, place: &str) -> String {
         let what = format!(
             "{place}: entry {} of the history, which has been seen",

@@ -113,25 +113,33 @@ impl Findings {
     /// history is what it was; another history is an error. One that is broken in itself is damage, and no history.
     pub(super) fn history(&mut self, endpoint: &Endpoint, place: &Place) -> Result<History, Failure> {
         let name = name_of(place);
+        // What has its place is known then, and what was known before is in any case.
+        let read = endpoint.entries();
         let missing = match endpoint {
             Endpoint::Remote(remote) => entries::missing(remote)?,
             Endpoint::Store(_) => Vec::new(),
         };
-        let is_whole = missing.is_empty();
         self.problems
             .extend(missing.iter().map(|missing| missing.text(&name)));
-        let entries = match (endpoint.entries(), endpoint) {
-            (Err(failure), Endpoint::Remote(remote)) if failure.exit == Exit::Conflict && !is_whole => {
-                remote.known()?.entries()
-            }
-            (entries, _) => match entries {
-                Err(failure) if failure.exit != Exit::Conflict => {
-                    self.problem(&format!("history of {name}"), &*failure.error);
-                    return Ok(History::default());
+        let entries = match (read, endpoint) {
+            (Ok(entries), _) => entries,
+            (Err(failure), Endpoint::Remote(remote)) if failure.exit == Exit::Conflict => {
+                match missing.is_empty() {
+                    true => return Err(failure),
+                    false => remote.known()?.entries(),
                 }
-                entries => entries?,
-            },
+            }
+            (Err(failure), _) => {
+                self.problem(&format!("history of {name}"), &*failure.error);
+                return Ok(History::default());
+            }
         };
+        for tampered in endpoint.tampered()? {
+            if !missing.iter().any(|missing| missing.is_at(&tampered.tag)) {
+                let what = reference(place, &tampered.tag);
+                self.unlisted.push(format!("{what}: {}", tampered.reason));
+            }
+        }
         check_lock(&name, &entries)?;
         Ok(History::verify(&entries).unwrap_or_else(|error| {
             self.problem(&format!("history of {name}"), &error);
@@ -266,7 +274,11 @@ impl Findings {
     ) -> Result<(), Failure> {
         let endpoint = wiring::to_change(settings, place.0.as_ref(), &place.1)?;
         if let Endpoint::Remote(remote) = &endpoint {
-            self.heal_entries(remote, &name_of(place))?;
+            // What has its place is known then, and can be put back where its tag is not what it says.
+            let _ = endpoint.history();
+            if !self.heal_entries(remote, &name_of(place))? {
+                return Ok(());
+            }
         }
         let history = endpoint.history()?;
         let texts = |found: Vec<Result<Astray, _>>| -> Vec<String> {
@@ -287,13 +299,19 @@ impl Findings {
         Ok(())
     }
 
-    fn heal_entries(&mut self, remote: &Remote, name: &str) -> Result<(), Failure> {
+    /// Whether all entries that were seen are there.
+    fn heal_entries(&mut self, remote: &Remote, name: &str) -> Result<bool, Failure> {
+        let mut is_whole = true;
         for missing in entries::missing(remote)? {
             match entries::put_back(remote, &missing) {
                 Ok(()) => self.healed.push(missing.text(name)),
-                Err(error) => self.problem(&format!("{} and cannot be put back", missing.text(name)), &error),
+                Err(error) => {
+                    is_whole = false;
+                    let what = format!("{} and cannot be put back", missing.text(name));
+                    self.problem(&what, &error);
+                }
             }
         }
-        Ok(())
+        Ok(is_whole)
     }
 }

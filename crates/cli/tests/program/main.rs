@@ -23,3 +23,4 @@ mod serve;
 mod settings;
 mod signing;
 mod sources;
+mod trust;

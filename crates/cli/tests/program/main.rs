@@ -24,3 +24,4 @@ mod serve;
 mod settings;
 mod signing;
 mod sources;
+mod trust;

@@ -149,7 +149,7 @@ def entries():
     for name, body in (
         ("nothing", b""), ("not JSON", b"\xff\xfe{"), ("a number", b"1e999999"), ("an empty object", b"{}"),
         ("brackets 60,000 deep", b"[" * 60_000 + b"]" * 60_000), ("objects 20,000 deep", b'{"a":' * 20_000 + b"1" + b"}" * 20_000),
-        ("more than 128 KiB", b" " * (129 << 10) + b"{}"), ("a manifest", image(BLOB, [])),
+        ("more than 256 KiB", b" " * (257 << 10) + b"{}"), ("a manifest", image(BLOB, [])),
         ("an envelope of nothing", b'{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","dsseEnvelope":{}}'),
     ):  # fmt: skip
         yield f"entry: {name}", sent("POST", path, body)

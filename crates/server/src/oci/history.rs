@@ -23,7 +23,7 @@ use crate::{
 /// What the answer to `GET` is, and how clients know a registry that keeps histories.
 const MEDIA_TYPE: &str = "application/vnd.modelkeep.history.v1+json";
 /// The largest entry that is taken.
-const MOST_ENTRY_BYTES: u64 = 128 << 10;
+const MOST_ENTRY_BYTES: u64 = 256 << 10;
 /// Bytes of the entries of one page; as texts in JSON they are at most a few times as many.
 const PAGE_BYTES: usize = 1 << 20;
 /// How much faster the clock of an author may be than ours.

@@ -311,7 +311,7 @@ fn no_malformed_entry_is_added() {
         &[],
         "1.0",
         "one",
-        &json!({ "op": "publish", "message": "x".repeat(200_000) }),
+        &json!({ "op": "publish", "message": "x".repeat(300_000) }),
     );
     post(&server, &long).refused(413, "SIZE_INVALID");
     let missing = server.send("POST", "/v2/nobody/_modelkeep/history", &[], &right);

@@ -119,7 +119,8 @@ impl<'a> Sent<'a> {
             if outcome != "unchanged" {
                 into.admit()?;
             }
-            let done = done(&received, outcome);
+            let mut done = done(&received, outcome);
+            done.keeper = Some(into.keeper);
             self.job.end(progress, &done);
             return Ok(done);
         }
@@ -140,6 +141,7 @@ impl<'a> Sent<'a> {
         let (outcome, digest) = into.publish(&made, arrived)?;
         let mut done = done(&received, outcome);
         done.digest = Some(digest);
+        done.keeper = Some(into.keeper);
         done.signed = Some(into.is_signed(outcome));
         self.job.end(progress, &done);
         Ok(done)

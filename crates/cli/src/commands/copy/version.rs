@@ -20,6 +20,7 @@ use crate::{
     held::read_document,
     origin::Origin,
     place::Place,
+    promise::Keeper,
     provenance::{Provenance, now},
     publishing::{check_version, contents_of, next_free_of, standing},
     signature::{Attached, signed_files},
@@ -34,6 +35,7 @@ pub(super) struct Into<'a> {
     pub(super) version: &'a Tag,
     /// `None` when the embedded store does not have the repository yet.
     pub(super) endpoint: Option<Endpoint>,
+    pub(super) keeper: Keeper,
     mutability: Mutability,
     history: History,
     /// Found out once: git is asked, and the user for a passphrase.
@@ -69,15 +71,16 @@ impl<'a> Into<'a> {
             Some(endpoint) => standing(endpoint, &history, version)?,
             None => None,
         };
-        let mutability = match &endpoint {
-            Some(endpoint) => endpoint.mutability()?,
-            None => None,
+        let (keeper, mutability) = match &endpoint {
+            Some(endpoint) => (endpoint.keeper()?, endpoint.mutability()?),
+            None => (Keeper::Store, None),
         };
         Ok(Self {
             job,
             reference,
             version,
             endpoint,
+            keeper,
             mutability: mutability.unwrap_or_else(|| job.settings.mutability.value.clone()),
             history,
             who: OnceCell::new(),
@@ -285,6 +288,7 @@ impl Job<'_> {
             digest: Some(origin.root.digest.clone()),
             source_digest: Some(origin.root.digest.clone()),
             root,
+            keeper: Some(into.keeper),
             ..Done::default()
         };
         if judged != "unchanged" {

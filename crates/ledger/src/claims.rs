@@ -170,11 +170,11 @@ fn entries(chain: &Chain, from: u64) -> Vec<Vec<u8>> {
     chain.entries.iter().skip(skipped).cloned().collect()
 }
 
-/// What an index carries: an entry, read and as it is; or why it carries none.
-type Carried = std::result::Result<(Written, Vec<u8>), Unfit>;
+/// An entry and its bytes, or what is wrong with what is there in its place.
+type Read = std::result::Result<(Written, Vec<u8>), Unfit>;
 
 /// An entry that a tag points at, if it is the one that the tag names.
-fn entry_under(registry: &impl Manifests, tag: &Tag, id: &EntryId) -> Result<Option<Carried>> {
+fn entry_under(registry: &impl Manifests, tag: &Tag, id: &EntryId) -> Result<Option<Read>> {
     let name = modelkeep_core::name::Target::Tag(tag.clone());
     let read = match registry.read(&name, document::MOST_MANIFEST) {
         Err(Error::Malformed { .. }) => return Ok(Some(Err(Unfit::NoEntry))),

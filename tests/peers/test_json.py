@@ -117,6 +117,7 @@ class Json(PeerTest):
             ("show", ("show", "digits:1.2")),
             ("versions", ("versions", "digits")),
             ("log", ("log", "digits")),
+            ("doctor", ("doctor", "digits")),
             ("lock", ("lock", "digits:1.2")),
             ("pull%20--locked", ("pull", "--locked")),
             ("verify", ("verify", "digits:1.2", "--heal")),

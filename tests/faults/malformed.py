@@ -127,6 +127,8 @@ def paths():
         "/v2/a/blobs/" + "sha256:" * 1000, "/v2/a/blobs/uploads/..%2f..%2fformat", "/v2/a/blobs/uploads/" + "a" * 10_000,
         "/v2/a/blobs/uploads/" + ID, "/v2/a/blobs/uploads/%00", "/v2/a/referrers/sha256:nope", "/v3/", "/token/../v2/", "*", "//", "/%",
         "/v2/good/tags/list?n=-1", "/v2/good/tags/list?n=x", "/v2/_catalog?n=-5", "/v2/_catalog?last=%ff",
+        "/v2/good/_modelkeep/history?from=0", "/v2/good/_modelkeep/history?from=-1", "/v2/good/_modelkeep/history?from=%ff",
+        "/v2/good/_modelkeep/", "/v2/good/_modelkeep/history/1", "/v2/_modelkeep/history/tags/list", "/v2/A/_modelkeep/history",
     ):  # fmt: skip
         yield f"path {path[:60]!r}", get(path)
 
@@ -140,6 +142,19 @@ def uploads():
     yield "upload of nobody", sent("PATCH", begin + ID, BLOB)
     yield "upload of nobody, finished", sent("PUT", f"{begin}{ID}?digest={DIGEST}", BLOB)
     yield "upload of nobody, cancelled", sent("DELETE", begin + ID)
+
+
+def entries():
+    path = "/v2/good/_modelkeep/history"
+    for name, body in (
+        ("nothing", b""), ("not JSON", b"\xff\xfe{"), ("a number", b"1e999999"), ("an empty object", b"{}"),
+        ("brackets 60,000 deep", b"[" * 60_000 + b"]" * 60_000), ("objects 20,000 deep", b'{"a":' * 20_000 + b"1" + b"}" * 20_000),
+        ("more than 256 KiB", b" " * (257 << 10) + b"{}"), ("a manifest", image(BLOB, [])),
+        ("an envelope of nothing", b'{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","dsseEnvelope":{}}'),
+    ):  # fmt: skip
+        yield f"entry: {name}", sent("POST", path, body)
+    yield "entry: cut off", sent("POST", path, b"{", length=1000)
+    yield "entry: of no repository", sent("POST", "/v2/none/_modelkeep/history", b"{}")
 
 
 def manifests():
@@ -476,7 +491,7 @@ def main():
     trials = Trials(tally)
     try:
         for turn in range(asked.turns):
-            for kind in (framing, paths, uploads, manifests):
+            for kind in (framing, paths, uploads, manifests, entries):
                 for name, data in kind():
                     tally.trial(f"turn {turn}: {kind.__name__}: {name}", trials.refused, trials.open, data)
         for name, data in tokens():

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """32 pushers race for one tag: through two server processes on one store, and the command line.
 
-Each has content of its own. Exactly one must win, every other be refused (409, exit status 4), and the tag
+Each has content of its own. Half of the HTTP pushers push a tag, the others an entry of the history. Exactly one must win, every other be refused (409, exit status 4), and the tag
 be the winner's: in the raw files, and as both servers tell it. After `--rounds` of them come `--kills` rounds
 in which one of the servers is killed with SIGKILL while they push, and restarted; whoever lost its reply
 then reads the tag, and sends its manifest again: the winner's is taken, any other refused.
@@ -82,8 +82,51 @@ class HttpPusher:
         if answer.status == 201:
             self.outcome = "won"
         else:
-            check(answer.status == 409 and answer.code() == "DENIED", f"{self.name} was told {answer}")
+            refused = answer.status == 409 and answer.code() in ("DENIED", "HISTORY_OVERTAKEN")
+            check(refused, f"{self.name} was told {answer}")
             self.outcome = "refused"
+
+    def again(self, client, version):
+        """What a client sends that did not hear what became of it."""
+        return client.put_manifest(REPOSITORY, version, self.manifest)
+
+
+class EntryPusher(HttpPusher):
+    """A pusher that adds the next entry of the history itself, as `modelkeep push` does."""
+
+    def __init__(self, server, number, name, before):
+        super().__init__(server, number, name)
+        self.before = before
+
+    def aim(self, version):
+        path = f"/v2/{REPOSITORY}/manifests/{self.digest}"
+        self.socket.sendall(self.request("PUT", path, self.manifest, MANIFEST))
+        answer = self.answer()
+        check(answer.status == 201, f"the manifest of {self.name}: {answer}")
+        self.entry = entry_after(self.before, version, self.digest, len(self.manifest))
+        self.put = self.request("POST", f"/v2/{REPOSITORY}/_modelkeep/history", self.entry, "application/json")
+        self.socket.sendall(self.put[:-1])
+
+    def again(self, client, version):
+        return client.ask("POST", f"/v2/{REPOSITORY}/_modelkeep/history", self.entry)
+
+
+def entry_after(before, version, digest, size):
+    """The entry that follows `before`, as docs/reference/history.md has it."""
+    ids = [digest_of(entry) for entry in before]
+    predicate = {
+        "height": len(before) + 1, "time": "2026-11-23T10:00:00Z", "author": "a pusher", "op": "publish",
+        "manifest": {"mediaType": MANIFEST, "digest": digest, "size": size},
+    }  # fmt: skip
+    if ids:
+        predicate |= {"history": ids[0], "parents": ids[-1:]}
+    statement = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": version, "digest": {"sha256": digest.removeprefix("sha256:")}}],
+        "predicateType": "https://modelkeep.dev/history/v1",
+        "predicate": predicate,
+    }
+    return json.dumps(statement).encode()
 
 
 class Races:
@@ -115,8 +158,12 @@ class Races:
     def pushers(self, number, version):
         """HTTP pushers whose blobs are stored and whose manifests are sent but for a byte."""
         pushers = []
+        folder = self.store.home / "v1" / "repos" / REPOSITORY / "_history"
+        before = [path.read_bytes() for path in sorted(folder.iterdir())] if folder.exists() else []
         for index, server in enumerate(self.servers):
-            pushers += [HttpPusher(server, number, f"{index}/{n}") for n in range(HTTP_PUSHERS)]
+            half = range(HTTP_PUSHERS // 2)
+            pushers += [HttpPusher(server, number, f"{index}/{n}") for n in half]
+            pushers += [EntryPusher(server, number, f"{index}/entry/{n}", before) for n in half]
         for data in (lambda pusher: pusher.config, lambda pusher: LAYER):
             for pusher in pushers:
                 pusher.send_blob(data(pusher))
@@ -177,8 +224,10 @@ class Races:
                 self.tally.add("replies that a kill took")
                 self.others.add(pusher.digest)
                 self.resolve(pusher, version)
+        self.others.update(pusher.digest for pusher in pushers if isinstance(pusher, EntryPusher))
         winners = [(pusher.digest, pusher.config) for pusher in pushers if pusher.outcome == "won"]
         by_http = len(winners)
+        by_entry = any(pusher.outcome == "won" and isinstance(pusher, EntryPusher) for pusher in pushers)
         statuses = [program.returncode for program in programs]
         told = "\n".join(err for _, err in said)
         check(set(statuses) <= {0, EXIT_EXISTS}, f"exit statuses {statuses}\n{told}")
@@ -187,6 +236,8 @@ class Races:
         check(len(winners) == 1, f"{len(winners)} winners: {winners}")
         check(refused == len(pushers) + len(programs) - 1, f"{refused} were refused")
         self.tally.add("rounds that a pusher over HTTP won" if by_http else "rounds that the command line won")
+        if by_entry:
+            self.tally.add("rounds that an entry won")
         self.tally.add("pushers that were refused", refused)
         digest, config = winners[0]
         self.check_files(number, version, digest, config)
@@ -200,7 +251,7 @@ class Races:
         read = client.manifest(REPOSITORY, version)
         check(read.status == 200, f"28 pushers and the others are done, and the tag is {read}")
         mine = digest_of(read.body) == pusher.digest
-        again = client.put_manifest(REPOSITORY, version, pusher.manifest)
+        again = pusher.again(client, version)
         check(again.status == (201 if mine else 409), f"the tag is {'its own' if mine else 'another'}, and sent again: {again}")
         pusher.outcome = "won" if mine else "refused"
         if mine:
@@ -258,6 +309,7 @@ def main():
         tally.trial("the servers end as they are asked to", races.end)
         tally.require("replies that a kill took")
         tally.require("rounds that a pusher over HTTP won")
+        tally.require("rounds that an entry won")
         tally.require("rounds that the command line won")
     finally:
         for server in races.servers:

@@ -11,13 +11,13 @@ from kept import ended_within
 class Registry:
     """docker-registry on a free port, its data in a directory."""
 
-    def __init__(self, directory, more=""):
+    def __init__(self, directory, more="", storage=""):
         directory.mkdir()
         self.data = directory / "data"
         config = directory / "config.yml"
         config.write_text(
             "version: 0.1\nlog:\n  level: info\n"
-            f"storage:\n  filesystem:\n    rootdirectory: {self.data}\n"
+            f"storage:\n  filesystem:\n    rootdirectory: {self.data}\n{storage}"
             f"http:\n  addr: 127.0.0.1:0\n{more}"
         )
         self.log = []

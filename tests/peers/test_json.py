@@ -103,6 +103,27 @@ class Json(PeerTest):
         for name in ((), ("1.0",)):
             documents["output", *name] = self.store.json("output", *name)
             lines += f"output {json.dumps(documents['output', *name])}\n"
+        self.store.run("keys", "new", "key.pem", "--no-passphrase")
+        signing = {"MODELKEEP_SIGNING_KEY": "key.pem"}
+        repository = ("--repository", "digits")
+        for command, words in (
+            ("keys%20add", ("keys", "add", *repository)),
+            ("keys%20list", ("keys", "list", "digits")),
+            ("checkpoint", ("checkpoint", "digits")),
+            ("keys%20rotate", ("keys", "rotate", "--new", "key.pem.pub", *repository)),
+            ("push", ("push", DIGITS / "model-1.1", "digits:1.2")),
+            ("pull", ("pull", "digits:1.2", "-o", self.dir / "signed", "--with-signature", "model.sig")),
+            ("copy", ("copy", "digits:1.2", "other:1.2")),
+            ("show", ("show", "digits:1.2")),
+            ("versions", ("versions", "digits")),
+            ("log", ("log", "digits")),
+            ("doctor", ("doctor", "digits")),
+            ("lock", ("lock", "digits:1.2")),
+            ("pull%20--locked", ("pull", "--locked")),
+            ("verify", ("verify", "digits:1.2", "--heal")),
+        ):
+            documents["signed", command] = self.store.json(*words, env=signing)
+            lines += f"{command} {json.dumps(documents['signed', command])}\n"
         validate = Path(__file__).with_name("validate.py")
         done = subprocess.run([VENV_PYTHON, validate], input=lines, capture_output=True, text=True)
         self.assertEqual((done.returncode, done.stdout.count("valid ")), (0, len(documents)), done.stderr)

@@ -157,6 +157,16 @@ class Pipeline(Declared):
         self.assertIn("does not enforce", self.shell("sh ./modelkeep-ci.sh check", expect=EXIT_POLICY).stdout)
         self.shell("sh ./modelkeep-ci.sh publish 1.2", expect=EXIT_POLICY)
 
+    def test_the_script_signs_with_the_key_that_the_secret_store_gives(self):
+        self.store.run("keys", "new", self.dir / "ci.pem", "--no-passphrase")
+        secret = (self.dir / "ci.pem").read_text()
+        (self.dir / "ci.pem").unlink()
+        self.shell("sh ./modelkeep-ci.sh publish 1.0", MODELKEEP_SIGNING_KEY=secret)
+        (self.dir / "model" / "more.txt").write_text("more\n")
+        self.shell("sh ./modelkeep-ci.sh publish 1.1", expect=3)
+        self.shell("sh ./modelkeep-ci.sh publish 1.1", MODELKEEP_SIGNING_KEY=secret)
+        self.assertTrue(all(event["signed_by"] for event in self.store.json("log")["events"]))
+
     def test_one_publisher_waits_for_the_other(self):
         self.shell("modelkeep up --yes")
         versions = [f"1.{number}" for number in range(6)]

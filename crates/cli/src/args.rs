@@ -1,13 +1,17 @@
 //! The command line: what can be typed. Its help text is the reference, in `docs/reference/cli.md`.
 
 mod declare;
+mod doctor;
 mod history;
+mod keys;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 pub(crate) use declare::{Adopt, Destroy, Output, Preview, Up};
+pub(crate) use doctor::Doctor;
 pub(crate) use history::{Aliases, Log, Promote, Requirement, Restore, Rollback, Yank};
+pub(crate) use keys::{AddKey, Checkpoint, KeyChange, Keys, ListKeys, NewKey, RemoveKey, RotateKey};
 use modelkeep_core::{Host, RepoName};
 use modelkeep_server::access::AwsKey;
 
@@ -18,7 +22,7 @@ Exit codes:
   0  done
   1  failed
   2  wrong usage or settings
-  3  a registry wants other credentials
+  3  a registry wants other credentials, or the history lists another key
   4  refused: the version exists with other content
   5  a check found damage
   6  changes are pending (preview --expect-no-changes)
@@ -91,7 +95,9 @@ pub(crate) enum Command {
     Scan(Scan),
     /// Write the files of a version to a directory
     Pull(Pull),
-    /// Read again what is stored, and compare it with its digests
+    /// Lock versions by digest in modelkeep.lock, which belongs into version control
+    Lock(Lock),
+    /// Compare what is stored with its digests, and the tags with the history
     Verify(Verify),
     /// Copy an image between the store, registries, OCI layouts and docker
     Copy(Copy),
@@ -113,9 +119,11 @@ pub(crate) enum Command {
     Sign(Sign),
     /// Check the files of a directory or of a version against a signature
     VerifySignature(VerifySignature),
-    /// Make keys for signatures
+    /// Make keys for signatures, and say which of them may add to a history
     #[command(subcommand)]
     Keys(Keys),
+    /// Sign that a history is still what it is
+    Checkpoint(Checkpoint),
     /// Store the user and password of a registry, where docker keeps them
     Login(Login),
     /// Forget the user and password of a registry
@@ -126,6 +134,8 @@ pub(crate) enum Command {
     Gc(Gc),
     /// Read everything that is stored again, and compare every index with the manifests
     Scrub(Scrub),
+    /// Say what a registry can do and does, and what that means for versions
+    Doctor(Doctor),
     /// Print every setting, its value and where it came from
     Config(Config),
     /// Print the completion script of a shell
@@ -167,6 +177,9 @@ pub(crate) struct Push {
     /// A parameter of the training, as NAME=VALUE; may be given several times
     #[arg(long = "param", value_name = "NAME=VALUE")]
     pub(crate) params: Vec<String>,
+    /// What the version is: an image, or a ModelPack artifact with a layer for each file [default: image]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
     /// Publish an index for amd64 and arm64 over the same layers
     #[arg(long, conflicts_with = "base")]
     pub(crate) index: bool,
@@ -182,6 +195,26 @@ pub(crate) struct Push {
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) json: Json,
+}
+
+/// What a version is: an OCI image, whose layers are archives, or a ModelPack artifact, whose layers are the files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Format {
+    #[default]
+    Image,
+    #[value(name = "modelpack")]
+    ModelPack,
+}
+
+impl Format {
+    /// Its name.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::ModelPack => "modelpack",
+        }
+    }
 }
 
 /// Which number `--next` raises.
@@ -278,13 +311,21 @@ pub(crate) enum DiffFormat {
 #[derive(Args, Debug)]
 pub(crate) struct Pull {
     /// VERSION, NAME:VERSION or NAME@DIGEST
-    pub(crate) version: String,
+    #[arg(required_unless_present = "locked")]
+    pub(crate) version: Option<String>,
+    /// What modelkeep.lock says, by digest, whatever has become of tags and histories: VERSION, NAME:VERSION or an
+    /// alias that is locked, or all that is
+    #[arg(long)]
+    pub(crate) locked: bool,
     /// Where the files go; by default NAME-VERSION
     #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) output: Option<PathBuf>,
     /// Only files whose path matches; may be given several times
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
+    /// Write the signature over the files of the version (OpenSSF Model Signing) here, outside of DIR, if it holds
+    #[arg(long, value_name = "FILE", conflicts_with = "include", value_hint = ValueHint::FilePath)]
+    pub(crate) with_signature: Option<PathBuf>,
     /// Write into a directory that holds other files; files in the way are replaced, others are let be
     #[arg(long)]
     pub(crate) force: bool,
@@ -293,12 +334,25 @@ pub(crate) struct Pull {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct Lock {
+    /// NAME:VERSION or NAME:ALIAS, of the store or with HOST/ before it; without any, all that is locked, anew
+    #[arg(value_name = "VERSION|ALIAS")]
+    pub(crate) names: Vec<String>,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct Verify {
-    /// VERSION, NAME:VERSION or NAME@DIGEST; without it all versions of the repository
+    /// VERSION, NAME:VERSION or NAME@DIGEST, or HOST/NAME for all versions of that repository; without it all versions
+    /// of the repository of the settings
     pub(crate) version: Option<String>,
     /// Everything in the store
     #[arg(long, conflicts_with = "version")]
     pub(crate) all: bool,
+    /// Put tags back that are not what the history says, and entries of the history that were seen and are gone
+    #[arg(long)]
+    pub(crate) heal: bool,
     #[command(flatten)]
     pub(crate) json: Json,
 }
@@ -374,24 +428,6 @@ pub(crate) struct VerifySignature {
     /// The signature
     #[arg(long, value_name = "FILE", default_value = "model.sig", value_hint = ValueHint::FilePath)]
     pub(crate) signature: PathBuf,
-    #[command(flatten)]
-    pub(crate) json: Json,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Keys {
-    /// Make a key pair: the private key in FILE, under a passphrase, and the public key in FILE.pub
-    New(NewKey),
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct NewKey {
-    /// Where the private key goes; nothing is replaced
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) file: PathBuf,
-    /// Leave the private key open to whoever can read the file
-    #[arg(long)]
-    pub(crate) no_passphrase: bool,
     #[command(flatten)]
     pub(crate) json: Json,
 }

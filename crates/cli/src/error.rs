@@ -7,7 +7,7 @@ use std::{error::Error, io, path::PathBuf, process::ExitCode};
 use modelkeep_core::{Digest, InvalidName, RepoName, content};
 use modelkeep_ledger::{MalformedHistory, PublishError, Unauthorized};
 
-use crate::settings::Registry;
+use crate::{known, settings::Registry};
 
 /// Exit codes, as `--help` documents them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,11 @@ impl Failure {
             failure.hints.extend(hint);
             failure.hints.extend(by_digest.map(str::to_owned));
             return failure;
+        }
+        if let Some(found) = known::find(&error) {
+            let (exit, hints) = known::advice(found);
+            let error = error.into();
+            return Self { exit, error, hints };
         }
         if is_conflict(&error) {
             return Self::new(Exit::Conflict, error);
@@ -217,7 +222,13 @@ impl From<Unauthorized> for Failure {
         let hint = match &error {
             Unauthorized::NoKey => "name a key of the history in MODELKEEP_SIGNING_KEY",
             Unauthorized::Sign(_) => return Self::failed(error),
-            _ => "whoever has a key of the history can list another one",
+            Unauthorized::Keys(_) => return Self::new(Exit::Usage, error),
+            Unauthorized::Changed => return Self::new(Exit::Failed, error),
+            Unauthorized::Recovery(_) => "name a key that may publish in MODELKEEP_SIGNING_KEY",
+            Unauthorized::NoRecovery(_) => "name a recovery key of the history in MODELKEEP_SIGNING_KEY",
+            Unauthorized::NotListed(_) | Unauthorized::UnknownHint(_) => {
+                "whoever has a key of the history can list yours: `modelkeep keys add FILE.pub`"
+            }
         };
         Self::new(Exit::Authentication, error).hint(hint)
     }

@@ -2,17 +2,24 @@
 
 use std::{collections::BTreeMap, io::Read as _};
 
+use jiff::Timestamp;
 use modelkeep_core::{
-    ByteRange, Contents, Descriptor, Digest, Document, ImageConfig, Limits, Manifest, Reference, annotation,
+    ByteRange, Contents, Descriptor, Digest, Document, ImageConfig, Limits, Manifest, Reference, Tag,
+    annotation,
     content::{Error, Source},
     name::Target,
 };
 use modelkeep_inspect::{Record, Survey};
-use modelkeep_ledger::{History, Publication, Yanked};
+use modelkeep_ledger::{History, Publication, Yanked, signing::PublicKey};
+use modelkeep_package::{
+    foreign::{self, Kind},
+    modelpack,
+};
 
 use crate::{
     error::{Exit, Failure, Unknown},
-    model::Layered,
+    holding::Holding,
+    lock,
     settings::Settings,
     wiring::{self, Endpoint},
 };
@@ -28,11 +35,47 @@ pub(crate) struct Held {
     pub(crate) publication: Option<Publication>,
     /// Why the version should not be taken into use; `None` for what is named by digest.
     yanked: Option<Yanked>,
+    /// The signature over its files, where the history names one.
+    pub(crate) signature: Option<Signature>,
     /// The manifest or the index that is named.
     pub(crate) root: Descriptor,
-    /// The image: the named one, or that for `linux/amd64` in an index.
+    /// The image or artifact: the named one, or the image for `linux/amd64` in an index.
+    pub(crate) image: Descriptor,
+    /// Its manifest.
     pub(crate) manifest: Manifest,
-    pub(crate) config: ImageConfig,
+    /// Its config, if it is an image's.
+    pub(crate) config: Option<ImageConfig>,
+    /// Labels of the image, or what an artifact of ours has in their stead.
+    labels: BTreeMap<String, String>,
+    /// Its config, whatever it is.
+    pub(crate) config_bytes: Vec<u8>,
+}
+
+/// A signature over the files of an image, as an entry of the history names it.
+pub(crate) struct Signature {
+    /// The bundle.
+    pub(crate) bundle: Descriptor,
+    /// The key that signed the entry, and must have signed the bundle.
+    pub(crate) key: PublicKey,
+}
+
+impl Signature {
+    /// The newest signature over the files of the image or index `root`.
+    pub(crate) fn find(history: &History, root: &Descriptor) -> Option<Self> {
+        let mut publications = history.publications().iter().rev();
+        publications.find_map(|it| {
+            let is_about = it.manifest().digest == root.digest;
+            is_about.then(|| Self::of(history, it)).flatten()
+        })
+    }
+
+    /// The signature that an entry names.
+    pub(crate) fn of(history: &History, publication: &Publication) -> Option<Self> {
+        Some(Self {
+            bundle: (**publication.publish.signature.as_ref()?).clone(),
+            key: history.known_key(publication.signer.as_ref()?)?.clone(),
+        })
+    }
 }
 
 /// What a version or a digest names, before any of it is read.
@@ -67,41 +110,115 @@ impl Named {
             publication,
         })
     }
+
+    /// Why the version should not be taken into use.
+    pub(crate) fn yanked(&self) -> Option<&Yanked> {
+        let publication = self.publication.as_ref()?;
+        self.history.yanked(&publication.version)
+    }
+
+    /// Refuses a version that was yanked, and one of a history that may have been kept in the past. What is named by
+    /// its digest is nobody's word.
+    pub(crate) fn check_use(&self, settings: &Settings) -> Result<(), Failure> {
+        if self.reference.tag().is_some() {
+            let place = lock::name_of(&(self.reference.host.clone(), self.reference.name.clone()));
+            check_age(settings, &self.repository, &self.history, &place)?;
+        }
+        match self.yanked() {
+            None => Ok(()),
+            Some(yanked) => Err(refuse(&self.reference, &self.root, yanked)),
+        }
+    }
+}
+
+/// Refuses a history that may have been kept in the past. That on the user's own disk was not.
+pub(crate) fn check_age(
+    settings: &Settings,
+    repository: &Endpoint,
+    history: &History,
+    place: &str,
+) -> Result<(), Failure> {
+    if let (Some(max_age), Endpoint::Remote(_)) = (settings.max_age.value, repository) {
+        max_age.check(history, place, Timestamp::now())?;
+    }
+    Ok(())
 }
 
 impl Held {
     /// Finds what `text` names, and reads its documents.
     pub(crate) fn find(settings: &Settings, text: &str) -> Result<Self, Failure> {
+        Self::read(Named::find(settings, text)?)
+    }
+
+    /// Reads the documents of what was found.
+    fn read(named: Named) -> Result<Self, Failure> {
+        let yanked = named.yanked().cloned();
         let Named {
             reference,
             repository,
             root,
             publication,
             history,
-        } = Named::find(settings, text)?;
-        let yanked = publication
-            .as_ref()
-            .and_then(|it| history.yanked(&it.version))
-            .cloned();
-        let (manifest, config) = read_image(repository.source(), &root)?;
+        } = named;
+        let signature = Signature::find(&history, &root);
+        let held = Self::of_digest(repository, reference, root)?;
         Ok(Self {
-            reference,
-            repository,
             publication,
             yanked,
-            root,
-            manifest,
-            config,
+            signature,
+            ..held
         })
     }
 
     /// As [`Held::find`], to take it into use: a version that was yanked is refused.
     pub(crate) fn find_for_use(settings: &Settings, text: &str) -> Result<Self, Failure> {
-        let held = Self::find(settings, text)?;
-        match &held.yanked {
-            None => Ok(held),
-            Some(yanked) => Err(refuse(&held.reference, &held.root, yanked)),
-        }
+        let named = Named::find(settings, text)?;
+        named.check_use(settings)?;
+        Self::read(named)
+    }
+
+    /// Reads the documents of a version that is locked, by its digest alone: no tag and no history is asked.
+    pub(crate) fn of_lock(
+        settings: &Settings,
+        reference: Reference,
+        root: Descriptor,
+    ) -> Result<Self, Failure> {
+        let repository = wiring::repository(settings, reference.host.as_ref(), &reference.name)?;
+        Self::of_digest(repository, reference, root)
+    }
+
+    /// Reads the documents of `root`, whatever the history says of it.
+    fn of_digest(repository: Endpoint, reference: Reference, root: Descriptor) -> Result<Self, Failure> {
+        let (image, manifest) = find_image(repository.source(), &root)?;
+        let limit = Limits::default().config_bytes;
+        let config_bytes = repository.source().fetch(&manifest.config, limit)?;
+        let config = match foreign::kind(&manifest) {
+            Some(Kind::Image) => Some(parse_config(&manifest, &config_bytes)?),
+            _ => None,
+        };
+        let labels = match &config {
+            Some(config) => config.config.labels.clone(),
+            None if modelpack::is_own(&manifest) => {
+                let said = modelpack::image_config(&manifest);
+                said.map_err(|error| Failure::new(Exit::Damage, error))?
+                    .config
+                    .labels
+            }
+            None => None,
+        };
+        Ok(Self {
+            signature: None,
+            reference,
+            repository,
+            publication: None,
+            yanked: None,
+            root,
+            image,
+            manifest,
+            config,
+            labels: labels.unwrap_or_default(),
+            config_bytes,
+        })
     }
 
     /// Why the version should not be taken into use.
@@ -111,51 +228,66 @@ impl Held {
 
     /// Labels of the image.
     pub(crate) fn label(&self, name: &str) -> Option<&str> {
-        self.config.config.labels.as_ref()?.get(name).map(String::as_str)
+        self.labels.get(name).map(String::as_str)
     }
 
-    /// The contents list; `None` for an image that something else made, or packed again.
-    pub(crate) fn contents(&self) -> Result<Option<Contents>, Failure> {
+    /// The contents list in its labels, whatever it is about.
+    pub(crate) fn list(&self) -> Result<Option<Contents>, Failure> {
         let contents = self.label(Contents::LABEL).map(Contents::parse).transpose();
-        let contents = contents.map_err(|error| Failure::new(Exit::Damage, error))?;
-        Ok(contents.filter(|contents| is_about(contents, &self.manifest)))
+        contents.map_err(|error| Failure::new(Exit::Damage, error))
     }
 
     /// The contents list of an image that Modelkeep made.
     pub(crate) fn model(&self) -> Result<Contents, Failure> {
-        self.contents()?.ok_or_else(|| {
+        let list = self.list()?.filter(|contents| is_about(contents, &self.manifest));
+        list.ok_or_else(|| {
             Failure::new(
                 Exit::Failed,
                 format!(
-                    "{} is an image without a list of what its layers hold: modelkeep did not make it, or another \
-                     tool has packed its layers again",
+                    "{} is a version without a list of its files: modelkeep did not make it, or another tool has \
+                     packed its layers again",
                     self.reference
                 ),
             )
             .hint(format!(
-                "`modelkeep export {} --oci DIR` gives the image as it is",
+                "`modelkeep pull {}` reads its layers, and gives its files",
                 self.reference
             ))
         })
     }
 
-    /// What the files of the version say that it is: as the image states it, else as their headers say now. `contents`
-    /// is the list of the version.
-    pub(crate) fn record(&self, contents: &Contents) -> Result<Record, Failure> {
-        if let Some(record) = self.label(annotation::RECORD).and_then(Record::parse) {
-            return Ok(record);
+    /// What the files of the version say that it is: as the image states it, else as their headers say now. `None` when
+    /// these can only be read with the layers that they lie in.
+    pub(crate) fn record(&self, holding: &Holding) -> Result<Option<Record>, Failure> {
+        if let Some(record) = self.stated(holding) {
+            return Ok(Some(record));
         }
-        let source = self.repository.source();
-        let files = Layered::new(source, &self.manifest.layers, contents);
+        if !holding.is_ranged() {
+            return Ok(None);
+        }
+        let Some(files) = holding.files(self)? else {
+            return Ok(None);
+        };
+        let files = holding.layered(self, &files);
         let survey = Survey::new(&files, &modelkeep_inspect::Limits::default()).map_err(Failure::failed)?;
-        Ok(survey.finish(&BTreeMap::new()))
+        Ok(Some(survey.finish(&BTreeMap::new())))
+    }
+
+    /// The record that the image states, if it is about its files.
+    pub(crate) fn stated(&self, holding: &Holding) -> Option<Record> {
+        let label = self.label(annotation::RECORD).filter(|_| holding.is_own);
+        label.and_then(Record::parse)
     }
 
     /// As [`Held::record`], with the table of tensors even if it lies in a layer of its own.
-    pub(crate) fn whole_record(&self, contents: &Contents) -> Result<Record, Failure> {
-        let mut record = self.record(contents)?;
-        let Some(place) = record.tensors.as_ref().and_then(|tensors| tensors.table.clone()) else {
-            return Ok(record);
+    pub(crate) fn whole_record(&self, holding: &Holding) -> Result<Option<Record>, Failure> {
+        let Some(mut record) = self.record(holding)? else {
+            return Ok(None);
+        };
+        let table = record.tensors.as_ref().and_then(|tensors| tensors.table.clone());
+        // A layer that is compressed is not read for the table alone.
+        let Some(place) = table.filter(|_| holding.is_ranged()) else {
+            return Ok(Some(record));
         };
         let what = "the table of tensors";
         let malformed = |reason: &str| {
@@ -192,7 +324,7 @@ impl Held {
         if !record.join(&table) {
             return Err(malformed("it is no table"));
         }
-        Ok(record)
+        Ok(Some(record))
     }
 
     /// The version, if it was asked for by version.
@@ -250,7 +382,7 @@ pub(crate) fn is_about(contents: &Contents, manifest: &Manifest) -> bool {
 }
 
 /// What `reference` names: by the history where it has the version, else by the tag.
-fn resolve(
+pub(crate) fn resolve(
     repository: &Endpoint,
     history: &History,
     reference: &Reference,
@@ -267,8 +399,18 @@ fn resolve(
                 let version = version.filter(|version| *version.manifest() == manifest);
                 return Ok((manifest, version.cloned()));
             }
-            if let Some(manifest) = repository.names().resolve(tag)? {
-                return Ok((manifest, None));
+            if let Some(found) = repository.names().resolve(tag)? {
+                if tag.is_reserved() || (!history.has(tag) && are_tags_believed(repository, history)?) {
+                    return Ok((found, None));
+                }
+                let error = format!(
+                    "{reference} is a tag, and no version: the history of {} does not have it",
+                    name()
+                );
+                let digest = format!("{}@{}", name(), found.digest);
+                return Err(Failure::new(Exit::Damage, error).hint(format!(
+                    "who wants that image all the same names its digest: {digest}"
+                )));
             }
             let version = tag.to_string();
             let failure = Failure::new(
@@ -302,6 +444,28 @@ fn resolve(
     }
 }
 
+/// Whether a tag that the history does not have is a version all the same. Whoever signs a history answers for its
+/// versions, and any other tag is anybody's. Where entries are not what they say, nobody knows which version they were of.
+pub(crate) fn are_tags_believed(repository: &Endpoint, history: &History) -> Result<bool, Failure> {
+    Ok(history.keys().is_empty() && repository.tampered()?.is_empty())
+}
+
+/// What `tag` stands for, if it stands for a version or is an alias of one: by the history, else by the tag itself where
+/// that is believed.
+pub(crate) fn manifest_of(
+    repository: &Endpoint,
+    history: &History,
+    tag: &Tag,
+) -> Result<Option<Descriptor>, Failure> {
+    if history.has(tag) {
+        return Ok(history.manifest(tag).cloned());
+    }
+    match are_tags_believed(repository, history)? {
+        true => Ok(repository.names().resolve(tag)?),
+        false => Ok(None),
+    }
+}
+
 /// Reads a manifest or index, verified.
 pub(crate) fn read_document(source: &dyn Source, descriptor: &Descriptor) -> Result<Document, Error> {
     let bytes = source.fetch(descriptor, Limits::default().manifest_bytes)?;
@@ -315,10 +479,15 @@ pub(crate) fn read_image(source: &dyn Source, root: &Descriptor) -> Result<(Mani
     Ok((manifest, config))
 }
 
-/// The image that `root` is, or the one for `linux/amd64` in it.
+/// The image or artifact that `root` is, or the image for `linux/amd64` in it.
 pub(crate) fn read_manifest(source: &dyn Source, root: &Descriptor) -> Result<Manifest, Error> {
+    find_image(source, root).map(|(_, manifest)| manifest)
+}
+
+/// As [`read_manifest`], with its descriptor.
+fn find_image(source: &dyn Source, root: &Descriptor) -> Result<(Descriptor, Manifest), Error> {
     let index = match read_document(source, root)? {
-        Document::Image(manifest) => return Ok(manifest),
+        Document::Image(manifest) => return Ok((root.clone(), manifest)),
         Document::Index(index) => index,
     };
     let amd64 = |descriptor: &&Descriptor| {
@@ -328,15 +497,22 @@ pub(crate) fn read_manifest(source: &dyn Source, root: &Descriptor) -> Result<Ma
     let image = index.manifests.iter().find(amd64).or(index.manifests.first());
     let image = image.ok_or_else(|| malformed(root, &"the index names no image"))?;
     match read_document(source, image)? {
-        Document::Image(manifest) => Ok(manifest),
+        Document::Image(manifest) => Ok((image.clone(), manifest)),
         Document::Index(_) => Err(malformed(root, &"the index names an index, not an image")),
     }
 }
 
-/// Reads the config of an image, verified.
+/// Reads the config of an image, verified. For an artifact that Modelkeep made, its manifest says the same.
 pub(crate) fn read_config(source: &dyn Source, manifest: &Manifest) -> Result<ImageConfig, Error> {
+    if modelpack::is_own(manifest) {
+        return modelpack::image_config(manifest).map_err(|error| malformed(&manifest.config, &error));
+    }
     let bytes = source.fetch(&manifest.config, Limits::default().config_bytes)?;
-    serde_json::from_slice(&bytes).map_err(|error| malformed(&manifest.config, &error))
+    parse_config(manifest, &bytes)
+}
+
+fn parse_config(manifest: &Manifest, bytes: &[u8]) -> Result<ImageConfig, Error> {
+    serde_json::from_slice(bytes).map_err(|error| malformed(&manifest.config, &error))
 }
 
 fn malformed(descriptor: &Descriptor, reason: &dyn ToString) -> Error {

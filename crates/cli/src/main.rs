@@ -9,18 +9,25 @@ mod args;
 mod commands;
 mod condition;
 mod error;
+mod freshness;
 mod globs;
 mod held;
+mod holding;
+mod known;
+mod lock;
 mod model;
 mod origin;
 mod place;
+mod promise;
 mod provenance;
 mod publishing;
 mod report;
 mod settings;
+mod signature;
 mod signing;
 mod subject;
 mod tensors;
+mod whole;
 mod wiring;
 
 use std::{

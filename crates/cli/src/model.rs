@@ -2,9 +2,13 @@
 
 use std::{cell::RefCell, io};
 
-use modelkeep_core::{ByteRange, Contents, Descriptor, content::Source};
+use modelkeep_core::{ByteRange, Descriptor, content::Source};
 use modelkeep_inspect::{Bytes, Disk, Files};
-use modelkeep_package::{pack, scan::ModelFile};
+use modelkeep_package::{
+    foreign::{Coding, Part, Placed, copy_out},
+    pack,
+    scan::ModelFile,
+};
 
 /// The files of a scanned directory.
 pub(crate) struct Local<'a>(pub(crate) &'a [ModelFile]);
@@ -26,34 +30,35 @@ impl Files for Local<'_> {
 /// The files of a version.
 pub(crate) struct Layered<'a> {
     source: &'a dyn Source,
-    layers: &'a [Descriptor],
-    contents: &'a Contents,
+    parts: &'a [Part],
+    files: &'a [Placed],
 }
 
 impl<'a> Layered<'a> {
-    /// `layers` are those of the manifest; the list is about them.
-    pub(crate) fn new(source: &'a dyn Source, layers: &'a [Descriptor], contents: &'a Contents) -> Self {
-        Self {
-            source,
-            layers,
-            contents,
-        }
+    /// `parts` are those of the version, and the files lie in them.
+    pub(crate) fn new(source: &'a dyn Source, parts: &'a [Part], files: &'a [Placed]) -> Self {
+        Self { source, parts, files }
     }
 }
 
 impl Files for Layered<'_> {
     fn list(&self) -> Vec<(String, u64)> {
-        let files = self.contents.files().iter();
+        let files = self.files.iter();
         files.map(|file| (file.path.to_string(), file.size)).collect()
     }
 
     fn open(&self, file: usize) -> io::Result<Box<dyn Bytes + '_>> {
-        let file = &self.contents.files()[file];
-        let layer = &self.contents.layers()[file.layer];
-        let layer = self.layers.iter().find(|descriptor| descriptor.digest == *layer);
+        let file = &self.files[file];
+        let part = &self.parts[file.part];
+        if part.coding() != Coding::Plain {
+            // All before it has to be expanded: once, then, and not for every run of bytes.
+            let mut copy = tempfile::tempfile()?;
+            copy_out(self.source, part, file, &mut copy).map_err(io::Error::other)?;
+            return Ok(Box::new(Disk::new(copy)?));
+        }
         Ok(Box::new(Run {
             source: self.source,
-            layer: layer.ok_or(io::ErrorKind::NotFound)?,
+            layer: &part.layer,
             range: ByteRange {
                 offset: file.offset,
                 length: file.size,
@@ -134,8 +139,9 @@ mod tests {
         sync::atomic::{AtomicU64, Ordering},
     };
 
-    use modelkeep_core::{Digest, FileEntry, content, media};
+    use modelkeep_core::{content, media};
     use modelkeep_inspect::{Limits, Survey};
+    use modelkeep_package::foreign::Holds;
 
     use super::*;
 
@@ -160,30 +166,33 @@ mod tests {
     }
 
     /// A layer of which one file, behind 1,000 bytes, is `bytes`.
-    fn layer(bytes: &[u8]) -> (Layer, Vec<Descriptor>, Contents) {
+    fn layer(bytes: &[u8]) -> (Layer, Vec<Part>, Vec<Placed>) {
         let whole = [&[9; 1_000], bytes, &[9; 1_000]].concat();
-        let descriptor = Descriptor::of(media::OCI_LAYER, &whole);
-        let entry = FileEntry {
+        let part = Part {
+            layer: Descriptor::of(media::OCI_LAYER, &whole),
+            diff_id: None,
+            holds: Holds::Archive(Coding::Plain),
+        };
+        let file = Placed {
             path: "model.safetensors".parse().unwrap(),
             size: bytes.len() as u64,
-            digest: Digest::of(bytes),
-            layer: 0,
+            digest: None,
+            part: 0,
             offset: 1_000,
         };
-        let contents = Contents::new(vec![descriptor.digest.clone()], vec![entry]).unwrap();
         let layer = Layer {
             bytes: whole,
             requests: AtomicU64::new(0),
             sent: AtomicU64::new(0),
         };
-        (layer, vec![descriptor], contents)
+        (layer, vec![part], vec![file])
     }
 
     #[test]
     fn a_file_in_a_layer_is_read_ahead_and_gives_its_own_bytes() {
         let bytes: Vec<u8> = (0..20_u32 << 20).map(|n| (n % 251) as u8).collect();
-        let (source, layers, contents) = layer(&bytes);
-        let files = Layered::new(&source, &layers, &contents);
+        let (source, parts, files) = layer(&bytes);
+        let files = Layered::new(&source, &parts, &files);
         let file = files.open(0).unwrap();
         for (offset, length) in [
             (0, 8),
@@ -215,8 +224,8 @@ mod tests {
         let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
         bytes.extend(header.as_bytes());
         bytes.resize(bytes.len() + (8 << 20), 7);
-        let (source, layers, contents) = layer(&bytes);
-        let files = Layered::new(&source, &layers, &contents);
+        let (source, parts, files) = layer(&bytes);
+        let files = Layered::new(&source, &parts, &files);
         let record = Survey::new(&files, &Limits::default())
             .unwrap()
             .finish(&Default::default());

@@ -7,13 +7,7 @@ use modelkeep_core::{
 use modelkeep_ledger::Publication;
 use modelkeep_package::{docker_archive::DockerArchive, oci_layout::OciLayout};
 
-use crate::{
-    error::Failure,
-    held::{Named, refuse},
-    place::Place,
-    settings::Settings,
-    wiring::Endpoint,
-};
+use crate::{error::Failure, held::Named, place::Place, settings::Settings, wiring::Endpoint};
 
 /// An image or index and where it is read from.
 pub(crate) struct Origin {
@@ -36,10 +30,7 @@ impl Origin {
         let (kept, root, publication) = match &place {
             Place::Version(reference) => {
                 let named = Named::of(settings, reference.clone())?;
-                let version = named.publication.as_ref().map(|publication| &publication.version);
-                if let Some(yanked) = version.and_then(|version| named.history.yanked(version)) {
-                    return Err(refuse(&named.reference, &named.root, yanked));
-                }
+                named.check_use(settings)?;
                 (
                     Kept::Repository(Box::new(named.repository)),
                     named.root,

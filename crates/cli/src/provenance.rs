@@ -7,18 +7,21 @@ use std::{
 };
 
 use jiff::Timestamp;
+use modelkeep_package::scan::Snapshot;
 
 use crate::error::Failure;
 
-/// What git and the environment say.
+/// What git, the environment and the cache of a hub say.
 #[derive(Debug, Default)]
 pub(crate) struct Provenance {
     /// `SOURCE_DATE_EPOCH`, else the time of the commit, RFC 3339.
     pub(crate) created: Option<String>,
-    /// The commit.
+    /// The commit, in git or on the hub.
     pub(crate) revision: Option<String>,
-    /// URL of the remote `origin`, without credentials.
+    /// URL of the remote `origin`, without credentials, or of the model on the hub.
     pub(crate) source: Option<String>,
+    /// The model on a hub that the directory is a snapshot of.
+    pub(crate) origin: Option<String>,
     /// Who is publishing.
     pub(crate) author: String,
 }
@@ -33,7 +36,8 @@ fn rfc3339(seconds: i64) -> Option<String> {
 }
 
 impl Provenance {
-    /// Asks git and the environment about `directory`.
+    /// Asks git and the environment about `directory`; of a snapshot in a cache of the Hugging Face Hub its name says
+    /// where it comes from.
     ///
     /// # Errors
     /// A `SOURCE_DATE_EPOCH` that is no time.
@@ -46,8 +50,10 @@ impl Provenance {
             })?),
             Err(_) => None,
         };
-        let in_git = fs::canonicalize(directory)
-            .is_ok_and(|path| path.ancestors().any(|parent| parent.join(".git").exists()));
+        let snapshot = Snapshot::of(directory);
+        let in_git = snapshot.is_none()
+            && fs::canonicalize(directory)
+                .is_ok_and(|path| path.ancestors().any(|parent| parent.join(".git").exists()));
         let commit = in_git
             .then(|| git(directory, &["log", "-1", "--format=%H %ct"]))
             .flatten();
@@ -66,10 +72,20 @@ impl Provenance {
             values.next_back().map(str::to_owned)
         };
         let source = config("remote.origin.url").filter(|_| in_git);
+        let of_git = commit.map(|(revision, _)| revision.to_owned());
+        let of_hub = snapshot.as_ref().map(|snapshot| snapshot.revision.clone());
+        let hub = |snapshot: &Snapshot| format!("https://huggingface.co/{}", snapshot.repository);
+        let origin = |Snapshot {
+                          repository, revision, ..
+                      }: &Snapshot| format!("hf://{repository}@{revision}");
         Ok(Self {
             created: epoch.or_else(|| rfc3339(commit?.1.parse().ok()?)),
-            revision: commit.map(|(revision, _)| revision.to_owned()),
-            source: source.map(|url| without_credentials(&url)),
+            revision: of_hub.or(of_git),
+            source: snapshot
+                .as_ref()
+                .map(hub)
+                .or_else(|| source.map(|url| without_credentials(&url))),
+            origin: snapshot.as_ref().map(origin),
             author: author(config("user.name"), config("user.email")),
         })
     }

@@ -2,13 +2,14 @@
 
 use modelkeep_core::{
     Contents, Descriptor, Digest, Document, Tag, annotation,
-    content::{self, Names, Source},
+    content::{self, Source},
 };
 use modelkeep_ledger::{Base, History, Standing, next_free};
 
 use crate::{
     error::Failure,
     held::{is_about, read_document, read_image},
+    promise::Keeper,
     settings::Settings,
     wiring::Endpoint,
 };
@@ -24,12 +25,7 @@ pub(crate) struct Model {
 impl Model {
     /// Reads what an image says of itself. What cannot be read is no model.
     pub(crate) fn of(source: &dyn Source, manifest: &Descriptor) -> Self {
-        let contents = read_image(source, manifest).ok().and_then(|(image, config)| {
-            let labels = config.config.labels?;
-            let contents = Contents::parse(labels.get(Contents::LABEL)?).ok()?;
-            is_about(&contents, &image).then_some(contents)
-        });
-        let Some(contents) = contents else {
+        let Some(contents) = contents_of(source, manifest) else {
             return Self::default();
         };
         let annotations = match read_document(source, manifest) {
@@ -59,7 +55,15 @@ impl Model {
     }
 }
 
-/// What stands under a name: by the history, or on a registry by the tag that has none.
+/// The contents list of a model; `None` for what is none, or cannot be read.
+pub(crate) fn contents_of(source: &dyn Source, manifest: &Descriptor) -> Option<Contents> {
+    let (image, config) = read_image(source, manifest).ok()?;
+    let labels = config.config.labels?;
+    let contents = Contents::parse(labels.get(Contents::LABEL)?).ok()?;
+    is_about(&contents, &image).then_some(contents)
+}
+
+/// What stands under a name: by the history, or on a registry that keeps none by the tag that is not in it.
 pub(crate) fn standing(
     endpoint: &Endpoint,
     history: &History,
@@ -68,10 +72,10 @@ pub(crate) fn standing(
     if let Some(publication) = history.version(version) {
         return Ok(Some(Standing::from(&publication.publish)));
     }
-    let Endpoint::Remote(registry) = endpoint else {
+    if endpoint.keeper()? != Keeper::Client {
         return Ok(None);
-    };
-    let Some(manifest) = registry.resolve(version)? else {
+    }
+    let Some(manifest) = endpoint.names().resolve(version)? else {
         return Ok(None);
     };
     let model = Model::of(endpoint.source(), &manifest);
@@ -113,9 +117,9 @@ pub(crate) fn untold_or_none(endpoint: &Endpoint, history: &History) -> Result<V
 
 /// The tags of a registry that are versions, and that its history says nothing of: something else wrote them.
 pub(crate) fn untold(endpoint: &Endpoint, history: &History) -> Result<Vec<Tag>, content::Error> {
-    let Endpoint::Remote(_) = endpoint else {
+    if endpoint.keeper()? != Keeper::Client {
         return Ok(Vec::new());
-    };
+    }
     let mut tags = endpoint.versions()?;
     tags.retain(|tag| !history.has(tag));
     Ok(tags)

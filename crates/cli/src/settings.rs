@@ -13,6 +13,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    str::FromStr,
     time::Duration,
 };
 
@@ -27,7 +28,12 @@ pub(crate) use registry::Registry;
 use settle::settle;
 use store::store;
 
-use crate::{args::Global, error::SettingsError, globs::Globs};
+use crate::{
+    args::{Format, Global},
+    error::SettingsError,
+    freshness::MaxAge,
+    globs::Globs,
+};
 
 /// The file that describes a repository.
 pub(crate) const FILE: &str = "modelkeep.toml";
@@ -44,6 +50,8 @@ pub(crate) struct Settings {
     /// Which tags may move: what the file says, and the aliases.
     pub(crate) mutability: Setting<Mutability>,
     pub(crate) aliases: Setting<Vec<Tag>>,
+    /// What versions are.
+    pub(crate) format: Setting<Format>,
     pub(crate) image_path: Setting<String>,
     /// The image that the model is laid on.
     pub(crate) base: Setting<Option<String>>,
@@ -57,6 +65,8 @@ pub(crate) struct Settings {
     declared: Option<Declared>,
     /// Where the API of AWS is, if not at its own address.
     pub(crate) endpoint_url: Option<String>,
+    /// How old the newest entry may be in the history of a registry from which something is taken into use.
+    pub(crate) max_age: Setting<Option<MaxAge>>,
     /// How registries are reached.
     pub(crate) network: modelkeep_client::Settings,
     /// The directory that was looked at for its name.
@@ -167,6 +177,14 @@ impl Settings {
             ));
         }
         let from_file = || Origin::File(path.clone().unwrap_or_default());
+        let max_age = match environment::<MaxAge>("MODELKEEP_MAX_AGE")? {
+            Some(found) => found,
+            None => {
+                let age = repository.max_age.map(|text| text.parse()).transpose();
+                let age = age.map_err(|reason| invalid("repository.max_age", reason))?;
+                setting(age.map(Some), from_file, || None)
+            }
+        };
         let store = store(global)?;
         Ok(Self {
             network: modelkeep_client::Settings {
@@ -188,6 +206,7 @@ impl Settings {
             settle,
             mutability: setting(mutability, from_file, || Mutability::Immutable),
             aliases: setting(aliases, from_file, Vec::new),
+            format: setting(file.image.format, from_file, Format::default),
             image_path: setting(image_path, from_file, || "/models".to_owned()),
             base: setting(file.image.base.map(Some), from_file, || None),
             labels: setting(file.image.labels, from_file, BTreeMap::new),
@@ -198,6 +217,7 @@ impl Settings {
             user: setting(file.image.user.map(Some), from_file, || None),
             declared,
             endpoint_url: global.endpoint_url.clone(),
+            max_age,
             directory,
         })
     }
@@ -223,6 +243,21 @@ impl Settings {
             name: self.repository_name()?.clone(),
         })
     }
+}
+
+/// What a variable of the environment sets.
+fn environment<T: FromStr<Err = String>>(
+    name: &'static str,
+) -> Result<Option<Setting<Option<T>>>, SettingsError> {
+    let Some(text) = std::env::var(name).ok().filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let value = text.parse();
+    let value = value.map_err(|reason| SettingsError::Argument(format!("{name}: {reason}")))?;
+    Ok(Some(Setting {
+        value: Some(value),
+        origin: Origin::Environment(name),
+    }))
 }
 
 /// How registries are reached, as the flags say.

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::SystemTime};
 
-use modelkeep_core::{Contents, Digest, SemVer, sha256::Sha256};
+use modelkeep_core::{Digest, SemVer, sha256::Sha256};
 use modelkeep_inspect::{Files, Limits, Record, Survey};
 use modelkeep_package::{
     cache::Cache,
+    foreign::Placed,
     pack::{self, PackError},
     scan::{self, ModelFile, ScanOptions},
 };
@@ -15,11 +16,22 @@ use crate::{
     commands::{cache_path, workers},
     error::Failure,
     held::Held,
-    model::{Layered, Local},
+    holding::Holding,
+    model::Local,
     report::progress::Progress,
     settings::Settings,
     tensors::{self, HashCache},
+    whole::Whole,
 };
+
+/// What must be known of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// What its files say that it is.
+    Record,
+    /// That, and the digests of its files.
+    Digests,
+}
 
 /// A directory or a version.
 pub(crate) enum Subject {
@@ -29,13 +41,23 @@ pub(crate) enum Subject {
         files: Vec<ModelFile>,
         survey: Arc<Survey>,
     },
-    /// A version.
-    Version { held: Box<Held>, contents: Contents },
+    /// A version of which enough is known, or can be read by ranges.
+    Version {
+        held: Box<Held>,
+        holding: Box<Holding>,
+        files: Vec<Placed>,
+    },
+    /// A version whose layers were read whole.
+    Whole {
+        held: Box<Held>,
+        whole: Whole,
+        survey: Arc<Survey>,
+    },
 }
 
 impl Subject {
     /// What `text` names: a directory if it is one and no version number, else a version.
-    pub(crate) fn find(settings: &Settings, text: &str) -> Result<Self, Failure> {
+    pub(crate) fn find(settings: &Settings, text: &str, need: Need, quiet: bool) -> Result<Self, Failure> {
         let is_version = text.parse().is_ok_and(|tag| SemVer::parse(&tag).is_some());
         let path = Path::new(text);
         if path.is_dir() && !is_version {
@@ -53,10 +75,22 @@ impl Subject {
             return Err(Failure::usage(format!("there is no directory {text}")));
         }
         let held = Held::find(settings, text)?;
-        let contents = held.model()?;
-        Ok(Self::Version {
+        let holding = Holding::of(&held, settings)?;
+        if is_known(&held, &holding, need)
+            && let Some(files) = holding.files(&held)?
+        {
+            return Ok(Self::Version {
+                held: Box::new(held),
+                holding: Box::new(holding),
+                files,
+            });
+        }
+        let whole = Whole::read(&held, &holding, quiet)?;
+        let survey = Survey::new(&Local(&whole.files), &Limits::default()).map_err(Failure::failed)?;
+        Ok(Self::Whole {
             held: Box::new(held),
-            contents,
+            whole,
+            survey: Arc::new(survey),
         })
     }
 
@@ -64,7 +98,7 @@ impl Subject {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Directory { name, .. } => name.clone(),
-            Self::Version { held, .. } => held.reference.to_string(),
+            Self::Version { held, .. } | Self::Whole { held, .. } => held.reference.to_string(),
         }
     }
 
@@ -72,7 +106,7 @@ impl Subject {
     pub(crate) fn digest(&self) -> Option<&Digest> {
         match self {
             Self::Directory { .. } => None,
-            Self::Version { held, .. } => Some(&held.root.digest),
+            Self::Version { held, .. } | Self::Whole { held, .. } => Some(&held.root.digest),
         }
     }
 
@@ -80,31 +114,32 @@ impl Subject {
     pub(crate) fn files(&self) -> Box<dyn Files + '_> {
         match self {
             Self::Directory { files, .. } => Box::new(Local(files)),
-            Self::Version { held, contents } => {
-                let source = held.repository.source();
-                Box::new(Layered::new(source, &held.manifest.layers, contents))
-            }
+            Self::Version { held, holding, files } => Box::new(holding.layered(held, files)),
+            Self::Whole { whole, .. } => Box::new(Local(&whole.files)),
         }
     }
 
     /// What it is, and what in it could do harm. The tensors of a directory have no hashes.
     pub(crate) fn record(&self) -> Result<Record, Failure> {
-        match self {
-            Self::Directory { survey, files, .. } => {
-                let mut survey = Survey::clone(survey);
-                let scanned = survey.scan(&Local(files), &Limits::default());
-                scanned.map_err(Failure::failed)?;
-                Ok(survey.finish(&BTreeMap::new()))
+        let (survey, files) = match self {
+            Self::Directory { survey, files, .. } => (survey, files),
+            Self::Whole { survey, whole, .. } => (survey, &whole.files),
+            Self::Version { held, holding, .. } => {
+                let record = held.whole_record(holding)?;
+                return Ok(record.expect("what is not known is read whole"));
             }
-            Self::Version { held, contents } => held.whole_record(contents),
-        }
+        };
+        let mut survey = Survey::clone(survey);
+        let scanned = survey.scan(&Local(files), &Limits::default());
+        scanned.map_err(Failure::failed)?;
+        Ok(survey.finish(&BTreeMap::new()))
     }
 
     /// The bytes that have to be read to know the digests.
     pub(crate) fn bytes_to_hash(&self) -> u64 {
         match self {
             Self::Directory { files, .. } => files.iter().map(|file| file.stamp.size).sum(),
-            Self::Version { .. } => 0,
+            Self::Version { .. } | Self::Whole { .. } => 0,
         }
     }
 
@@ -119,9 +154,20 @@ impl Subject {
             Self::Directory { name, files, survey } => {
                 hash(Path::new(name), files, survey, settings, progress)
             }
-            Self::Version { contents, .. } => {
-                let digests = contents.files().iter().map(|file| file.digest.clone());
+            Self::Version { files, .. } => {
+                let digests = files.iter().filter_map(|file| file.digest.clone());
                 Ok((digests.collect(), self.record()?))
+            }
+            Self::Whole { whole, survey, .. } => {
+                let digests = whole.contents.files().iter().map(|file| file.digest.clone());
+                let mut tensors = BTreeMap::new();
+                for (place, file) in whole.files.iter().enumerate() {
+                    if let Some(plan) = survey.plan(place) {
+                        let (_, hashes) = tensors::read(file, plan).map_err(Failure::failed)?;
+                        tensors.insert(place, hashes);
+                    }
+                }
+                Ok((digests.collect(), survey.finish(&tensors)))
             }
         }
     }
@@ -130,7 +176,7 @@ impl Subject {
     pub(crate) fn metrics(&self) -> BTreeMap<String, f64> {
         match self {
             Self::Directory { .. } => BTreeMap::new(),
-            Self::Version { held, .. } => held.metrics(),
+            Self::Version { held, .. } | Self::Whole { held, .. } => held.metrics(),
         }
     }
 
@@ -138,9 +184,18 @@ impl Subject {
     pub(crate) fn params(&self) -> BTreeMap<String, String> {
         match self {
             Self::Directory { .. } => BTreeMap::new(),
-            Self::Version { held, .. } => held.params(),
+            Self::Version { held, .. } | Self::Whole { held, .. } => held.params(),
         }
     }
+}
+
+/// Whether enough of a version is known without reading its layers whole.
+fn is_known(held: &Held, holding: &Holding, need: Need) -> bool {
+    // A table of tensors that lies in a compressed layer is not known.
+    let record = held.stated(holding);
+    let is_stated = record.is_some_and(|record| record.tensors.is_none_or(|tensors| tensors.table.is_none()));
+    let has_digests = need == Need::Record || holding.contents.is_some();
+    has_digests && (is_stated || holding.is_ranged())
 }
 
 fn hash(

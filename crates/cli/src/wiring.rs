@@ -1,24 +1,28 @@
 //! Where things are kept: the only place that picks the end for a reference.
 
 pub(crate) mod declared;
+mod remote;
 
-use std::{env, ops::Deref, sync::Arc, thread};
+use std::{env, sync::Arc, thread};
 
 use modelkeep_client::{self as client, Access, Keychain};
 use modelkeep_core::{
-    Descriptor, Digest, Host, Limits, Reference, RepoName, Tag,
+    Descriptor, Digest, Host, Limits, Mutability, Reference, RepoName, Tag,
     content::{self, Journal, Names, Need, Sink, Source, Target},
     media,
     name::Target as Named,
 };
 use modelkeep_ledger::{
-    History,
-    claims::{Claims, Pace},
+    History, Who,
+    claims::{Pace, Tampered},
 };
 use modelkeep_store::{Repository, Store};
 
+pub(crate) use remote::Remote;
+
 use crate::{
     error::{Exit, Failure, SettingsError, Unknown},
+    promise::Keeper,
     settings::{Registry, Settings},
 };
 
@@ -30,26 +34,6 @@ pub(crate) enum Endpoint {
     Remote(Box<Remote>),
 }
 
-/// A repository of a registry, and its history.
-pub(crate) struct Remote {
-    registry: client::Registry,
-    journal: Box<dyn Journal>,
-}
-
-impl Remote {
-    pub(crate) fn journal(&self) -> &dyn Journal {
-        &*self.journal
-    }
-}
-
-impl Deref for Remote {
-    type Target = client::Registry;
-
-    fn deref(&self) -> &client::Registry {
-        &self.registry
-    }
-}
-
 /// Entries of a history that are fetched at once.
 const CONNECTIONS: usize = 16;
 
@@ -57,21 +41,21 @@ impl Endpoint {
     pub(crate) fn source(&self) -> &dyn Source {
         match self {
             Self::Store(repository) => repository,
-            Self::Remote(remote) => &remote.registry,
+            Self::Remote(remote) => &***remote,
         }
     }
 
     pub(crate) fn target(&self) -> &dyn Target {
         match self {
             Self::Store(repository) => repository,
-            Self::Remote(remote) => &remote.registry,
+            Self::Remote(remote) => &***remote,
         }
     }
 
     pub(crate) fn names(&self) -> &dyn Names {
         match self {
             Self::Store(repository) => repository,
-            Self::Remote(remote) => &remote.registry,
+            Self::Remote(remote) => &***remote,
         }
     }
 
@@ -79,13 +63,56 @@ impl Endpoint {
     pub(crate) fn journal(&self) -> &dyn Journal {
         match self {
             Self::Store(repository) => repository,
-            Self::Remote(remote) => remote.journal(),
+            Self::Remote(remote) => &**remote,
         }
     }
 
     /// The history, empty where there is none.
     pub(crate) fn history(&self) -> Result<History, Failure> {
-        Ok(modelkeep_ledger::read(self.journal())?)
+        match self {
+            Self::Store(repository) => Ok(modelkeep_ledger::read(repository)?),
+            Self::Remote(remote) => Ok(remote.history()?),
+        }
+    }
+
+    /// The entries of the history, oldest first.
+    pub(crate) fn entries(&self) -> Result<Vec<Vec<u8>>, Failure> {
+        Ok(self.journal().entries(1)?)
+    }
+
+    /// The tags of its history that were not what they say when it was last read.
+    pub(crate) fn tampered(&self) -> Result<Vec<Tampered>, content::Error> {
+        match self {
+            Self::Store(_) => Ok(Vec::new()),
+            Self::Remote(remote) => remote.tampered(),
+        }
+    }
+
+    /// Who keeps its versions.
+    pub(crate) fn keeper(&self) -> Result<Keeper, content::Error> {
+        Ok(match self {
+            Self::Store(_) => Keeper::Store,
+            Self::Remote(remote) => match remote.kept()? {
+                Some(_) => Keeper::Registry,
+                None => Keeper::Client,
+            },
+        })
+    }
+
+    /// Which tags may move, where the end knows that.
+    pub(crate) fn mutability(&self) -> Result<Option<Mutability>, content::Error> {
+        Ok(match self {
+            Self::Store(repository) => Some(repository.mutability().clone()),
+            Self::Remote(remote) => remote.mutability()?,
+        })
+    }
+
+    /// Who adds to its history, by the name under which the end knows them.
+    pub(crate) fn known_as(&self, who: Who) -> Result<Who, content::Error> {
+        match self {
+            Self::Store(_) => Ok(who),
+            Self::Remote(remote) => remote.known_as(who),
+        }
     }
 
     /// The manifest with this digest.
@@ -222,11 +249,14 @@ fn remote(settings: &Settings, host: &Host, name: &RepoName, access: Access) -> 
         wait: Arc::new(thread::sleep),
     };
     let mutability = settings.mutability.value.clone();
-    let journal = Claims::new(registry.clone(), &format!("{host}/{name}"), mutability, pace);
-    Ok(Endpoint::Remote(Box::new(Remote {
-        registry,
-        journal: Box::new(journal),
-    })))
+    let place = remote::Place {
+        store: settings.store.value.clone(),
+        host: host.clone(),
+        name: name.clone(),
+        mutability,
+        pace,
+    };
+    Ok(Endpoint::Remote(Box::new(Remote::new(registry, place))))
 }
 
 /// A variable of the environment.

@@ -8,7 +8,7 @@
 //!
 //! Everything blocks, in the thread that calls, and bytes go from the caller's memory into the connection. Passwords and
 //! tokens are [`Secret`]s: they are sent to the registry, and to a token server that belongs to it, and to nobody else.
-//! No model and no history is known here.
+//! No model is known here, and of histories only their bytes: a [`History`] is that of a repository whose registry keeps it.
 //!
 //! ```no_run
 //! use modelkeep_client::{Access, Keychain, Registry, Settings};
@@ -32,11 +32,13 @@ mod chunks;
 mod credentials;
 mod daemon;
 mod error;
+mod history;
 mod http;
 mod manifests;
 mod names;
 mod open;
 mod pace;
+mod probe;
 mod problem;
 mod referrers;
 mod registry;
@@ -49,7 +51,9 @@ mod upload;
 pub use credentials::{Credential, Keychain};
 pub use daemon::{Daemon, Inspected, InspectedLayers};
 pub use error::Error;
+pub use history::History;
 pub use http::Timeouts;
+pub use probe::{Greeting, Identity, TagPage};
 pub use registry::{Access, Registry, Settings, check_login};
 pub use retry::{Patience, Retries};
 pub use secret::Secret;

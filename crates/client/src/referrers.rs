@@ -79,7 +79,10 @@ impl Registry {
     }
 
     /// `None` when the registry keeps no such lists.
-    fn listed_referrers(&self, subject: &Digest) -> std::result::Result<Option<Vec<Descriptor>>, Error> {
+    pub(crate) fn listed_referrers(
+        &self,
+        subject: &Digest,
+    ) -> std::result::Result<Option<Vec<Descriptor>>, Error> {
         let mut url = self.url(&format!("referrers/{subject}"));
         let mut found: Vec<Descriptor> = Vec::new();
         loop {

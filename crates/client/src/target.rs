@@ -44,12 +44,13 @@ impl Target for Registry {
     fn put(&self, media_type: &str, bytes: &[u8]) -> Result<Descriptor> {
         let descriptor = Descriptor::of(media_type, bytes);
         let doing = || format!("write {} to {}", descriptor.digest, self.host());
-        if self.need(&descriptor)? == Need::Nothing {
-            return Ok(descriptor);
-        }
         if is_manifest(media_type) {
+            // To ask whether it is there would cost as much as to send it.
             self.send_manifest(&descriptor.digest, media_type, bytes)
                 .map_err(|error| error.while_doing(doing()))?;
+            return Ok(descriptor);
+        }
+        if self.need(&descriptor)? == Need::Nothing {
             return Ok(descriptor);
         }
         let opened = self

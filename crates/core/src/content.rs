@@ -283,6 +283,12 @@ pub trait Transaction: Names + Journal {
     /// Which tags may move.
     fn mutability(&self) -> &Mutability;
 
+    /// Whether the end itself makes every tag what the history says. There is nothing to learn from a tag then, and
+    /// nothing to do about one.
+    fn keeps_tags(&self) -> bool {
+        false
+    }
+
     /// The descriptor of a manifest of the repository, if it is one.
     ///
     /// # Errors

@@ -18,6 +18,8 @@ pub mod annotation {
     pub const SOURCE: &str = "org.opencontainers.image.source";
     /// Title for people.
     pub const TITLE: &str = "org.opencontainers.image.title";
+    /// Text about the content for people.
+    pub const DESCRIPTION: &str = "org.opencontainers.image.description";
     /// Licenses, an SPDX expression.
     pub const LICENSES: &str = "org.opencontainers.image.licenses";
     /// Name of the image that this one lies on.
@@ -32,6 +34,8 @@ pub mod annotation {
     pub const METRICS: &str = "dev.modelkeep.metrics";
     /// Parameters, a JSON object of texts.
     pub const PARAMS: &str = "dev.modelkeep.params";
+    /// The model that this one is, where it was taken from: `hf://ORG/NAME@REVISION`.
+    pub const ORIGIN: &str = "dev.modelkeep.origin";
     /// The content root of the model.
     pub const ROOT: &str = "dev.modelkeep.root";
     /// What the files of a version say that it is, in JSON (`docs/reference/record.md`). A label only.

@@ -12,6 +12,8 @@ pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// OCI layer, compressed by zstd.
 pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+/// The config of an artifact that has none: `{}` (image-spec, `manifest.md`).
+pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// Docker image config, which has the same shape.
 pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 /// Docker image manifest, version 2, schema 2.

@@ -143,6 +143,23 @@ impl Dir {
         Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
     }
 
+    /// Renames `from` in this directory to `to` in another one on the same file system, replacing a file that is
+    /// there.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn rename_into(&self, from: &str, other: &Self, to: &str) -> io::Result<()> {
+        Ok(rustix::fs::renameat(&self.fd, from, &other.fd, to)?)
+    }
+
+    /// Removes the directory `name`, which must be empty.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DirectoryNotEmpty`], and whatever else the file system says.
+    pub fn remove_directory(&self, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)?)
+    }
+
     /// Removes the file `name`.
     ///
     /// # Errors
@@ -248,8 +265,16 @@ mod tests {
         assert_eq!(dir.kind("c").unwrap(), None);
         child.rename("b", "c").unwrap();
         child.sync().unwrap();
-        child.remove("c").unwrap();
-        assert_eq!(child.kind("c").unwrap(), None);
+        child.rename_into("c", &dir, "d").unwrap();
+        assert_eq!(
+            (child.kind("c").unwrap(), dir.kind("d").unwrap()),
+            (None, Some(Kind::File(0)))
+        );
+        dir.remove("d").unwrap();
+        assert_eq!(dir.kind("d").unwrap(), None);
+        assert!(dir.remove("a").is_err());
+        dir.remove_directory("a").unwrap();
+        assert_eq!(dir.kind("a").unwrap(), None);
     }
     #[test]
     fn a_directory_lists_its_names_and_is_locked_by_one() {

@@ -42,6 +42,6 @@ pub use hash::{Plan, TensorHasher};
 pub use limits::Limits;
 pub use reader::Reader;
 pub use record::Record;
-pub use survey::{Files, Survey, SurveyError};
+pub use survey::{Files, Hashes, Survey, SurveyError};
 pub use tensor::Tensor;
 pub use text::tokenizer::{Vocabulary, is_vocabulary};

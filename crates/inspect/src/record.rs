@@ -192,6 +192,9 @@ pub struct Lineage {
     /// The run that made it, as its tracker names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
+    /// The model that it is, as its tracker names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
 }
 
 impl Lineage {

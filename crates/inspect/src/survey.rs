@@ -7,7 +7,7 @@ mod texts;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io,
+    io::{self, Write},
 };
 
 pub(crate) use groups::part;
@@ -94,18 +94,32 @@ impl Survey {
         Ok(looking.finish())
     }
 
+    /// As [`Survey::new`], then [`Survey::scan`], with the memory of one of them.
+    ///
+    /// # Errors
+    /// [`SurveyError`].
+    pub fn scanned(files: &dyn Files, limits: &Limits) -> Result<Self, SurveyError> {
+        let findings = danger::scan_files(files, limits)?;
+        let mut survey = Self::new(files, limits)?;
+        survey.keep(findings);
+        Ok(survey)
+    }
+
     /// Looks for what could do harm. What is more than worth knowing is kept with the record.
     ///
     /// # Errors
     /// [`SurveyError`].
     pub fn scan(&mut self, files: &dyn Files, limits: &Limits) -> Result<(), SurveyError> {
-        let findings = danger::scan_files(files, limits)?;
+        self.keep(danger::scan_files(files, limits)?);
+        Ok(())
+    }
+
+    fn keep(&mut self, findings: Vec<Finding>) {
         let warned = findings
             .iter()
             .filter(|finding| finding.severity > Severity::Info);
         self.record.findings = warned.take(MOST_FINDINGS).cloned().collect();
         self.findings = findings;
-        Ok(())
     }
 
     /// What [`Survey::scan`] found, the worst first.
@@ -136,14 +150,41 @@ impl Survey {
 
     /// The record, with the hashes of tensors that `hashes` has: by the place of a file, in the order of its plan.
     #[must_use]
-    pub fn finish(&self, hashes: &BTreeMap<usize, Vec<String>>) -> Record {
-        let described: Vec<usize> = {
-            let mut files: Vec<usize> = self.listed.iter().map(|tensor| tensor.file).collect();
-            files.sort_unstable();
-            files.dedup();
-            files
-        };
-        let hash = |place: Option<(usize, ByteRange)>| {
+    pub fn finish(&self, hashes: &Hashes) -> Record {
+        let mut record = self.record.clone();
+        if let Some(tensors) = &mut record.tensors {
+            let described = self.described();
+            tensors.files = described.iter().map(|&file| self.files[file].clone()).collect();
+            tensors.rows = self.rows(&described, hashes).collect();
+        }
+        record
+    }
+
+    /// As [`Survey::finish`]. A table of tensors of more than [`Record::MOST_INLINE`] bytes is not in the record, but
+    /// beside it, in JSON.
+    #[must_use]
+    pub fn finish_apart(&self, hashes: &Hashes) -> (Record, Option<Vec<u8>>) {
+        let mut length = Length(0);
+        self.write_table(hashes, &mut length);
+        if self.record.tensors.is_none() || length.0 <= Record::MOST_INLINE {
+            return (self.finish(hashes), None);
+        }
+        // Such a table may have tens of megabytes: they are there once.
+        let mut table = Vec::with_capacity(length.0);
+        self.write_table(hashes, &mut table);
+        (self.record.clone(), Some(table))
+    }
+
+    /// The files whose headers describe tensors, in order.
+    fn described(&self) -> Vec<usize> {
+        let mut files: Vec<usize> = self.listed.iter().map(|tensor| tensor.file).collect();
+        files.sort_unstable();
+        files.dedup();
+        files
+    }
+
+    fn rows<'a>(&'a self, described: &'a [usize], hashes: &'a Hashes) -> impl Iterator<Item = Row> + 'a {
+        let hash = move |place: Option<(usize, ByteRange)>| {
             let (file, range) = place?;
             if range.length == 0 {
                 return Some(tensor_hash(&[]));
@@ -151,52 +192,63 @@ impl Survey {
             let at = self.plans.get(&file)?.find(range)?;
             hashes.get(&file)?.get(at).cloned()
         };
-        let mut rows: Vec<Row> = self
-            .listed
-            .iter()
-            .map(|tensor| Row {
-                file: described
-                    .binary_search(&tensor.file)
-                    .expect("it was collected above"),
-                name: tensor.name.clone(),
-                dtype: tensor.dtype.clone(),
-                shape: tensor.shape.clone(),
-                bytes: tensor.place.map(|(_, range)| range.length),
-                hash: hash(tensor.place),
-            })
-            .collect();
-        rows.sort_by(|a, b| (a.file, &a.name).cmp(&(b.file, &b.name)));
-        let mut record = self.record.clone();
-        if let Some(tensors) = &mut record.tensors {
-            tensors.files = described.iter().map(|&file| self.files[file].clone()).collect();
-            tensors.rows = rows;
-        }
-        record
+        let mut order: Vec<&Listed> = self.listed.iter().collect();
+        order.sort_by(|a, b| (a.file, &a.name).cmp(&(b.file, &b.name)));
+        order.into_iter().map(move |tensor| Row {
+            file: described
+                .binary_search(&tensor.file)
+                .expect("it is one of the files that describe tensors"),
+            name: tensor.name.clone(),
+            dtype: tensor.dtype.clone(),
+            shape: tensor.shape.clone(),
+            bytes: tensor.place.map(|(_, range)| range.length),
+            hash: hash(tensor.place),
+        })
+    }
+
+    /// Writes what [`Table`] reads, a row at a time.
+    fn write_table(&self, hashes: &Hashes, mut out: impl Write) {
+        let described = self.described();
+        let files: Vec<&String> = described.iter().map(|&file| &self.files[file]).collect();
+        let mut write = || -> io::Result<()> {
+            out.write_all(b"{\"files\":")?;
+            serde_json::to_writer(&mut out, &files)?;
+            out.write_all(b",\"rows\":[")?;
+            for (n, row) in self.rows(&described, hashes).enumerate() {
+                if n > 0 {
+                    out.write_all(b",")?;
+                }
+                serde_json::to_writer(&mut out, &row)?;
+            }
+            out.write_all(b"]}")
+        };
+        write().expect("memory takes texts, numbers and lists");
+    }
+}
+
+/// Hashes of tensors, by the place of their file, in the order of its plan.
+pub type Hashes = BTreeMap<usize, Vec<String>>;
+
+/// Counts what is written.
+struct Length(usize);
+
+impl Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
 /// A record whose tensors do not fit into a label, and their table.
 impl Record {
-    /// Most bytes of the rows that are kept in the record itself.
+    /// Most bytes of the table of tensors that is kept in the record itself.
     pub const MOST_INLINE: usize = 256 << 10;
 
-    /// Takes the table of tensors out of the record when it is long; `None` when it may stay.
-    pub fn split(&mut self) -> Option<Vec<u8>> {
-        let tensors = self.tensors.as_mut()?;
-        let table = Table {
-            files: std::mem::take(&mut tensors.files),
-            rows: std::mem::take(&mut tensors.rows),
-        };
-        let text = serde_json::to_vec(&table).expect("a table is texts, numbers and lists");
-        if text.len() <= Self::MOST_INLINE {
-            tensors.files = table.files;
-            tensors.rows = table.rows;
-            return None;
-        }
-        Some(text)
-    }
-
-    /// Says where the table is that [`Record::split`] took out.
+    /// Says where the table is that the record is without.
     pub fn place_table(&mut self, place: Place) {
         if let Some(tensors) = &mut self.tensors {
             tensors.table = Some(place);
@@ -217,7 +269,7 @@ impl Record {
     }
 }
 
-#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(serde::Deserialize)]
 struct Table {
     files: Vec<String>,
     rows: Vec<Row>,
@@ -299,6 +351,7 @@ impl Looking<'_> {
         for (file, range) in self.listed.iter().filter_map(|tensor| tensor.place) {
             places.entry(file).or_default().push(range);
         }
+        self.listed.shrink_to_fit();
         self.record.formats.sort_unstable();
         self.record.formats.dedup();
         self.record.problems.sort_by(|a, b| a.file.cmp(&b.file));

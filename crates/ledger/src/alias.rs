@@ -1,5 +1,5 @@
 use modelkeep_core::{
-    Tag,
+    Descriptor, Tag,
     content::{self, Journal},
 };
 
@@ -94,6 +94,24 @@ fn point(
     version: &Tag,
     message: Option<String>,
 ) -> Result<Outcome, AliasError> {
+    let Some(manifest) = permit(&change, name, version)? else {
+        return Ok(Outcome::Unchanged);
+    };
+    let alias = Alias {
+        manifest,
+        version: version.clone(),
+        message,
+    };
+    change.perform::<AliasError>(name, who, Operation::Alias(alias))?;
+    Ok(Outcome::Published)
+}
+
+/// The manifest that `name` gets by pointing at `version`; `None` where it points there.
+pub(crate) fn permit(
+    change: &Change<'_>,
+    name: &Tag,
+    version: &Tag,
+) -> Result<Option<Descriptor>, AliasError> {
     if name.is_reserved() {
         return Err(AliasError::Reserved(name.clone()));
     }
@@ -110,15 +128,8 @@ fn point(
             reason: yanked.reason.clone(),
         });
     }
-    let alias = Alias {
-        manifest: publication.manifest().clone(),
-        version: version.clone(),
-        message,
-    };
-    let stands = change.history.alias(name);
-    if stands.is_some_and(|now| now.alias.version == alias.version && now.alias.manifest == alias.manifest) {
-        return Ok(Outcome::Unchanged);
-    }
-    change.perform::<AliasError>(name, who, Operation::Alias(alias))?;
-    Ok(Outcome::Published)
+    let manifest = publication.manifest();
+    let now = change.history.alias(name).map(|now| &now.alias);
+    let stands = now.is_some_and(|now| now.version == *version && now.manifest == *manifest);
+    Ok((!stands).then(|| manifest.clone()))
 }

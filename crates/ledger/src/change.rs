@@ -1,5 +1,5 @@
 use modelkeep_core::{
-    Tag,
+    Descriptor, Tag,
     content::{self, Journal, Transaction},
 };
 
@@ -99,7 +99,7 @@ impl<'a> Change<'a> {
 
     /// Makes the tag of the newest entry what the entry says.
     fn finish_newest(&mut self) -> content::Result<()> {
-        let Some(tag) = self.history.newest() else {
+        let Some(tag) = self.history.newest().filter(|_| !self.transaction.keeps_tags()) else {
             return Ok(());
         };
         let found = self.transaction.resolve(tag)?;
@@ -120,7 +120,10 @@ impl<'a> Change<'a> {
         if let Some(publication) = self.history.version(tag) {
             return Ok(Some(Standing::from(&publication.publish)));
         }
-        let found = self.transaction.resolve(tag)?;
+        let found = match self.transaction.keeps_tags() {
+            true => self.history.manifest(tag).cloned(),
+            false => self.transaction.resolve(tag)?,
+        };
         Ok(found.map(Standing::of))
     }
 
@@ -134,24 +137,38 @@ impl<'a> Change<'a> {
         judge(self.transaction.mutability(), tag, name, proposed)
     }
 
+    /// Makes sure that `who` may add the entries that a change of these names needs, before any of it is done.
+    pub(crate) fn authorize<'t>(
+        &self,
+        who: &Who,
+        tags: impl IntoIterator<Item = &'t Tag>,
+    ) -> Result<(), Unauthorized> {
+        match tags.into_iter().any(|tag| !tag.is_reserved()) {
+            true => self.history.admits(who),
+            false => Ok(()),
+        }
+    }
+
     /// Adds an entry about `tag`, and makes the tag what it says. Names of the protocol have no history.
     pub(crate) fn perform<E>(&mut self, tag: &Tag, who: &Who, operation: Operation) -> Result<(), E>
     where
         E: From<Unauthorized> + From<content::Error>,
     {
-        let manifest = match &operation {
-            Operation::Delete(_) => None,
-            other => other.manifest().cloned(),
-        };
+        let manifest = after(&operation).cloned();
         if !tag.is_reserved() {
             let entry = self.history.push(Some(tag), who, None, operation)?;
             self.transaction.append(self.history.height(), &entry)?;
         }
+        Ok(self.set(tag, manifest.as_ref())?)
+    }
+
+    /// Makes `tag` what an entry about it says.
+    pub(crate) fn set(&mut self, tag: &Tag, manifest: Option<&Descriptor>) -> content::Result<()> {
         match manifest {
-            Some(manifest) => self.transaction.set_tag(tag, &manifest)?,
-            None => self.transaction.remove_tag(tag)?,
+            _ if self.transaction.keeps_tags() => Ok(()),
+            Some(manifest) => self.transaction.set_tag(tag, manifest),
+            None => self.transaction.remove_tag(tag),
         }
-        Ok(())
     }
 
     /// Adds an entry about the history itself, after which it has the keys `keys`, or those that it has.
@@ -161,5 +178,13 @@ impl<'a> Change<'a> {
     {
         let entry = self.history.push(None, who, keys, operation)?;
         Ok(self.transaction.append(self.history.height(), &entry)?)
+    }
+}
+
+/// The manifest that a name has after an operation about it.
+pub(crate) fn after(operation: &Operation) -> Option<&Descriptor> {
+    match operation {
+        Operation::Delete(_) => None,
+        other => other.manifest(),
     }
 }

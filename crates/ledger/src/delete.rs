@@ -83,17 +83,15 @@ fn delete_now(
     };
     let mut deletes = Vec::new();
     for tag in tags {
-        let standing = change.standing(&tag)?;
-        let standing = standing.ok_or_else(|| DeleteError::NotFound(tag.to_string()))?;
-        let name = name_after(&change, &tag, force)?;
-        let manifest = standing.manifest;
-        deletes.push((tag, Delete { manifest, name }));
+        let delete = permit(&change, &tag, force)?;
+        deletes.push((tag, delete));
     }
     if let Target::Digest(digest) = what
         && let Some(index) = change.transaction.listed_by(digest)?
     {
         return Err(DeleteError::Index(index));
     }
+    change.authorize(who, deletes.iter().map(|(tag, _)| tag))?;
     let mut gone = Vec::new();
     for (tag, delete) in deletes {
         change.perform::<DeleteError>(&tag, who, Operation::Delete(delete))?;
@@ -129,21 +127,21 @@ fn untag_now(
     force: Force,
 ) -> Result<Descriptor, DeleteError> {
     let mut change = Change::begin::<DeleteError>(journal, None)?;
-    let standing = change.standing(tag)?.map(|standing| standing.manifest);
-    let manifest = standing
-        .filter(|manifest| expected.is_none_or(|expected| *expected == manifest.digest))
-        .ok_or_else(|| DeleteError::NotFound(tag.to_string()))?;
-    let name = name_after(&change, tag, force)?;
+    if let Some(expected) = expected
+        && change
+            .standing(tag)?
+            .is_none_or(|standing| standing.manifest.digest != *expected)
+    {
+        return Err(DeleteError::NotFound(tag.to_string()));
+    }
+    let delete = permit(&change, tag, force)?;
+    let manifest = delete.manifest.clone();
     let is_last = tags_of(&change, &manifest.digest)?
         .iter()
         .all(|other| other == tag);
     if is_last && let Some(index) = change.transaction.listed_by(&manifest.digest)? {
         return Err(DeleteError::Index(index));
     }
-    let delete = Delete {
-        manifest: manifest.clone(),
-        name,
-    };
     change.perform::<DeleteError>(tag, who, Operation::Delete(delete))?;
     if is_last {
         change.transaction.withdraw(&manifest.digest)?;
@@ -151,13 +149,19 @@ fn untag_now(
     Ok(manifest)
 }
 
-/// What becomes of the name of a tag that is deleted by this right.
-fn name_after(change: &Change<'_>, tag: &Tag, force: Force) -> Result<NameAfter, DeleteError> {
-    match (change.transaction.mutability().holds(tag), force) {
-        (true, Force::No) => Err(DeleteError::Tag(tag.clone())),
-        (true, Force::OwnersAct) => Ok(NameAfter::Kept),
-        (false, _) => Ok(NameAfter::Free),
-    }
+/// What the deletion of a tag by this right is.
+pub(crate) fn permit(change: &Change<'_>, tag: &Tag, force: Force) -> Result<Delete, DeleteError> {
+    let standing = change.standing(tag)?;
+    let standing = standing.ok_or_else(|| DeleteError::NotFound(tag.to_string()))?;
+    let name = match (change.transaction.mutability().holds(tag), force) {
+        (true, Force::No) => return Err(DeleteError::Tag(tag.clone())),
+        (true, Force::OwnersAct) => NameAfter::Kept,
+        (false, _) => NameAfter::Free,
+    };
+    Ok(Delete {
+        manifest: standing.manifest,
+        name,
+    })
 }
 
 /// Deletes every tag and every manifest of a repository, by the explicit act of its owner, and gives the tags that are
@@ -180,6 +184,7 @@ fn clear_now(journal: &(impl Journal + ?Sized), who: &Who) -> Result<Vec<Tag>, D
     let versions = change.history.newest_first().into_iter();
     let mut tags: BTreeSet<Tag> = versions.map(|publication| publication.version.clone()).collect();
     tags.extend(change.transaction.tags()?);
+    change.authorize(who, &tags)?;
     for tag in &tags {
         let Some(standing) = change.standing(tag)? else {
             continue;

@@ -3,11 +3,11 @@ use std::collections::{HashMap, HashSet};
 use modelkeep_core::{Bump, Descriptor, SemVer, Tag};
 
 use crate::{
-    Alias, Delete, InvalidKeys, Keys, MalformedEntry, NameAfter, Operation, Publish, Unauthorized, Who,
-    Written,
+    Alias, Delete, Founds, InvalidKeys, Keys, MalformedEntry, NameAfter, Operation, Publish, Seal,
+    Unauthorized, Who, Written,
     entry::{Entry, EntryId, Place},
     keys::history_name,
-    signing::{Bundle, KeyId},
+    signing::{Bundle, KeyId, PublicKey},
 };
 
 /// The history of a repository, its chain verified.
@@ -18,6 +18,9 @@ pub struct History {
     yanked: HashMap<Tag, Yanked>,
     names: HashMap<Tag, Named>,
     keys: Keys,
+    /// All keys that ever were listed.
+    known: HashMap<KeyId, PublicKey>,
+    signer: Option<KeyId>,
     height: u64,
     first: Option<EntryId>,
     head: Option<EntryId>,
@@ -43,6 +46,15 @@ enum Named {
     Alias(usize),
     /// It is no more.
     Deleted(Box<Delete>),
+}
+
+/// By what right an entry is in a history.
+#[derive(Debug, Default)]
+pub(crate) struct Authority {
+    /// The key that signed it.
+    signer: Option<KeyId>,
+    /// The keys that the history has after it, if they change.
+    keys: Option<Keys>,
 }
 
 /// An alias that was pointed at a version.
@@ -228,12 +240,37 @@ impl History {
         &self.keys
     }
 
+    /// The key that signed the newest entry; `None` where that is not signed.
+    #[must_use]
+    pub fn signer(&self) -> Option<&KeyId> {
+        self.signer.as_ref()
+    }
+
+    /// The key of this identity that is or was listed, whether it may sign another one or not.
+    #[must_use]
+    pub fn known_key(&self, id: &KeyId) -> Option<&PublicKey> {
+        self.known.get(id)
+    }
+
+    /// What an entry by `who` is signed with, which changes keys or not.
+    fn seal<'w>(&self, who: &'w Who, changes_keys: bool) -> Option<&'w Seal> {
+        let is_left_to_others = self.keys.is_empty() && self.height > 0 && !changes_keys;
+        let seal = who.seal.as_ref();
+        seal.filter(|seal| !is_left_to_others || seal.founds() == Founds::Any)
+    }
+
+    /// Whether an entry that `who` adds is signed.
+    #[must_use]
+    pub fn is_signed_by(&self, who: &Who) -> bool {
+        self.seal(who, false).is_some()
+    }
+
     /// Whether `who` may add an entry.
     ///
     /// # Errors
     /// See [`Unauthorized`].
     pub fn admits(&self, who: &Who) -> Result<(), Unauthorized> {
-        match &who.seal {
+        match self.seal(who, false) {
             None if self.keys.is_empty() => Ok(()),
             None => Err(Unauthorized::NoKey),
             Some(seal) => {
@@ -246,14 +283,41 @@ impl History {
     fn add(&mut self, bytes: &[u8], signatures: Signatures) -> Result<(), MalformedHistory> {
         let height = self.height() + 1;
         let written = Written::parse(bytes).map_err(|source| MalformedHistory::Entry { height, source })?;
-        let Written { id, entry, bundle } = written;
+        let authority = self.follows(&written, signatures)?;
+        self.enter(written, authority);
+        Ok(())
+    }
+
+    /// Whether the entry is the next one, made by somebody who may make it, about something that there is.
+    pub(crate) fn follows(
+        &self,
+        written: &Written,
+        signatures: Signatures,
+    ) -> Result<Authority, MalformedHistory> {
+        let height = self.height() + 1;
+        let entry = &written.entry;
         let follows = entry.height() == height
             && entry.history() == self.first.as_ref()
             && entry.parents().iter().eq(self.head.as_ref());
         if !follows {
             return Err(MalformedHistory::Chain { height });
         }
-        let (signer, keys) = self.authorize(height, &entry, bundle.as_ref(), signatures)?;
+        let authority = self.authorize(height, entry, written.bundle.as_ref(), signatures)?;
+        let version = entry.version();
+        match entry.operation() {
+            Operation::Yank(_) | Operation::Restore(_) if self.version(version).is_none() => {
+                let version = version.clone();
+                Err(MalformedHistory::Unknown { height, version })
+            }
+            _ => Ok(authority),
+        }
+    }
+
+    /// Adds an entry that [`follows`](Self::follows).
+    pub(crate) fn enter(&mut self, written: Written, authority: Authority) {
+        let Written { id, entry, .. } = written;
+        let height = self.height() + 1;
+        self.signer.clone_from(&authority.signer);
         let version = entry.version().clone();
         let named = match entry.operation() {
             Operation::Publish(publish) => {
@@ -264,7 +328,7 @@ impl History {
                     parent: self.publications.last().map(|last| last.version.clone()),
                     time: entry.time().to_owned(),
                     author: entry.author().to_owned(),
-                    signer,
+                    signer: authority.signer,
                     publish: publish.clone(),
                 });
                 Some(Named::Published(self.publications.len() - 1))
@@ -280,10 +344,7 @@ impl History {
                 });
                 Some(Named::Alias(self.moves.len() - 1))
             }
-            Operation::Yank(_) | Operation::Restore(_) => match self.names.get(&version) {
-                Some(named @ Named::Published(_)) => Some(named.clone()),
-                _ => return Err(MalformedHistory::Unknown { height, version }),
-            },
+            Operation::Yank(_) | Operation::Restore(_) => self.names.get(&version).cloned(),
             Operation::Keys(_) | Operation::Checkpoint(_) => None,
         };
         self.newest = named.is_some().then(|| version.clone());
@@ -300,14 +361,16 @@ impl History {
             }
             self.names.insert(version, named);
         }
-        if let Some(keys) = keys {
+        if let Some(keys) = authority.keys {
+            let listed = keys.listed().iter().map(|listed| &listed.key);
+            self.known
+                .extend(listed.map(|key| (key.id().clone(), key.clone())));
             self.keys = keys;
         }
         self.height = height;
         self.time = Some(entry.time().to_owned());
         self.first.get_or_insert_with(|| id.clone());
         self.head = Some(id);
-        Ok(())
     }
 
     /// Who made the entry, and the keys that the history has after it, if they change.
@@ -317,7 +380,7 @@ impl History {
         entry: &Entry,
         bundle: Option<&Bundle>,
         signatures: Signatures,
-    ) -> Result<(Option<KeyId>, Option<Keys>), MalformedHistory> {
+    ) -> Result<Authority, MalformedHistory> {
         let unauthorized = |source| MalformedHistory::Unauthorized { height, source };
         let after = entry.keys().map(|listed| Keys::new(listed.to_vec()));
         let after = after
@@ -330,7 +393,7 @@ impl History {
         }
         let Some(bundle) = bundle else {
             return match self.keys.is_empty() && after.is_none() {
-                true => Ok((None, None)),
+                true => Ok(Authority::default()),
                 false => Err(unauthorized(Unauthorized::NoKey)),
             };
         };
@@ -355,7 +418,10 @@ impl History {
             return Err(MalformedHistory::Forged { height, key });
         }
         self.keys.allow(id, after.as_ref()).map_err(unauthorized)?;
-        Ok((Some(id.clone()), after))
+        Ok(Authority {
+            signer: Some(id.clone()),
+            keys: after,
+        })
     }
 
     /// Adds an entry at the end, and gives its bytes. `keys` are those that the history gets by it.
@@ -369,12 +435,13 @@ impl History {
         keys: Option<&Keys>,
         operation: Operation,
     ) -> Result<Vec<u8>, Unauthorized> {
-        let founding = match &who.seal {
+        let seal = self.seal(who, keys.is_some());
+        let founding = match seal {
             Some(seal) if self.keys.is_empty() => Some(seal.founding()),
             _ => None,
         };
         let keys = keys.or(founding);
-        match &who.seal {
+        match seal {
             Some(seal) => self.keys.allow(seal.signer().public().id(), keys)?,
             None if self.keys.is_empty() => {}
             None => return Err(Unauthorized::NoKey),
@@ -388,7 +455,7 @@ impl History {
         let listed = keys.map(|keys| keys.listed().to_vec());
         let (time, author) = (who.time.clone(), who.author.clone());
         let entry = Entry::new(&name, &place, time, author, listed, operation);
-        let bytes = match &who.seal {
+        let bytes = match seal {
             Some(seal) => Bundle::sign(entry.to_bytes(), seal.signer())?.to_bytes(),
             None => entry.to_bytes(),
         };
@@ -467,6 +534,11 @@ impl History {
             Named::Alias(n) => self.moves.get(*n).map(|moved| &moved.alias.manifest),
             Named::Deleted(_) => None,
         }
+    }
+
+    /// Every name that it speaks of, with the manifest that it has now, if it has one.
+    pub fn names(&self) -> impl Iterator<Item = (&Tag, Option<&Descriptor>)> {
+        self.names.keys().map(|name| (name, self.manifest(name)))
     }
 
     /// The manifest that stood under `version`, when it was deleted and its name is kept for that alone.

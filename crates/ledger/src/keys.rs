@@ -83,6 +83,9 @@ pub enum Unauthorized {
     /// Recovery keys are changed by a recovery key.
     #[error("{0} is no recovery key: the recovery keys of the history are changed by one of them")]
     NoRecovery(KeyId),
+    /// The keys are not those any more that were to be changed.
+    #[error("somebody else has changed the keys of the history meanwhile")]
+    Changed,
     /// The keys that the history should have.
     #[error("that is no list of keys")]
     Keys(#[from] InvalidKeys),
@@ -157,11 +160,22 @@ impl Keys {
     }
 }
 
+/// Which histories a key founds that have no keys yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Founds {
+    /// Any, from the next entry on: the key was chosen for what is being done.
+    Any,
+    /// One that has no entry. A history that others add to without signing is left to them: a key that lies ready for
+    /// everything would lock them out.
+    New,
+}
+
 /// A key at hand, and the keys that a history gets which has none yet.
 #[derive(Clone)]
 pub struct Seal {
     signer: Arc<dyn Signer + Send + Sync>,
     founding: Keys,
+    founds: Founds,
 }
 
 impl Seal {
@@ -173,6 +187,7 @@ impl Seal {
         signer: Arc<dyn Signer + Send + Sync>,
         name: Option<String>,
         beside: Vec<ListedKey>,
+        founds: Founds,
     ) -> Result<Self, InvalidKeys> {
         let own = ListedKey {
             key: signer.public().clone(),
@@ -180,13 +195,23 @@ impl Seal {
             name,
         };
         let founding = Keys::new([own].into_iter().chain(beside).collect())?;
-        Ok(Self { signer, founding })
+        Ok(Self {
+            signer,
+            founding,
+            founds,
+        })
     }
 
     /// Who signs.
     #[must_use]
     pub fn signer(&self) -> &dyn Signer {
         &*self.signer
+    }
+
+    /// Which histories without keys are founded with it.
+    #[must_use]
+    pub fn founds(&self) -> Founds {
+        self.founds
     }
 
     /// The keys of a history that this seal founds.

@@ -4,9 +4,10 @@ use modelkeep_core::{
 };
 
 use crate::{
-    Entry, EntryId, History, MalformedHistory, Operation, Proposed, Publish, Seal, Unauthorized, Verdict,
-    Written,
+    Entry, EntryId, History, MalformedHistory, Operation, Proposed, Publish, Seal, Signatures, Unauthorized,
+    Verdict, Written,
     change::{self, Change, in_turn},
+    signing::KeyId,
 };
 
 /// Who changes a repository, and when.
@@ -27,7 +28,7 @@ pub struct Draft {
     pub version: Tag,
     /// Who publishes it, and when.
     pub who: Who,
-    /// The manifests of an index, which become manifests of the repository before it.
+    /// What becomes manifests of the repository before it: the manifests of an index, and what refers to the version.
     pub children: Vec<Descriptor>,
     /// What it is.
     pub publish: Publish,
@@ -135,18 +136,40 @@ pub fn read(journal: &(impl Journal + ?Sized)) -> Result<History, PublishError> 
     change::history(journal)
 }
 
-/// As [`read`], entry by entry, oldest first.
+/// An entry, and who signed it.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    /// Its identity.
+    pub id: EntryId,
+    /// What it says.
+    pub entry: Entry,
+    /// The key that signed it; `None` where it is not signed.
+    pub signer: Option<KeyId>,
+}
+
+/// Reads the history that `journal` keeps, as [`read`] does, and gives its entries too, oldest first.
 ///
 /// # Errors
 /// What the end says, or what is broken.
-pub fn entries(journal: &(impl Journal + ?Sized)) -> Result<Vec<(EntryId, Entry)>, PublishError> {
-    let bytes = journal.entries(1)?;
-    change::history_of(journal, &bytes)?;
-    let entries = bytes.iter().zip(1..).map(|(bytes, height)| {
-        let written = Written::parse(bytes).map_err(|source| MalformedHistory::Entry { height, source })?;
-        Ok((written.id, written.entry))
-    });
-    entries.collect()
+pub fn entries(journal: &(impl Journal + ?Sized)) -> Result<(History, Vec<Logged>), PublishError> {
+    let verified = journal.verified();
+    let mut history = History::default();
+    let mut logged = Vec::new();
+    for bytes in journal.entries(1)? {
+        let height = history.height() + 1;
+        let signatures = match height <= verified {
+            true => Signatures::Trust,
+            false => Signatures::Verify,
+        };
+        history.extend(std::slice::from_ref(&bytes), signatures)?;
+        let written = Written::parse(&bytes).map_err(|source| MalformedHistory::Entry { height, source })?;
+        logged.push(Logged {
+            id: written.id,
+            entry: written.entry,
+            signer: history.signer().cloned(),
+        });
+    }
+    Ok((history, logged))
 }
 
 /// Publishes a version, exactly once among any number of processes, and gives what stands then.
@@ -169,31 +192,8 @@ fn publish_now(journal: &(impl Journal + ?Sized), draft: Draft) -> Result<(Outco
         children,
         publish,
     } = draft;
-    let refused = publish.manifest.digest.clone();
-    let standing = change.standing(&version)?;
-    match (
-        change.judge(&version, standing.as_ref(), publish.proposed()),
-        standing,
-    ) {
-        (Verdict::Taken, Some(standing)) => {
-            return Err(PublishError::Taken {
-                standing: standing.manifest.digest,
-                refused,
-                next_free: change.history.next_free(&version),
-                version,
-            });
-        }
-        (Verdict::Taken, None) => {
-            let kept = change.history.kept(&version);
-            return Err(PublishError::Kept {
-                kept: kept.expect("what is taken is taken by something").digest.clone(),
-                refused,
-                next_free: change.history.next_free(&version),
-                version,
-            });
-        }
-        (Verdict::Same, Some(standing)) => return Ok((Outcome::Unchanged, standing)),
-        _ => {}
+    if let Some(standing) = permit(&change, &version, &publish)? {
+        return Ok((Outcome::Unchanged, standing));
     }
     for manifest in children.iter().chain([&publish.manifest]) {
         change.transaction.admit(manifest)?;
@@ -201,4 +201,34 @@ fn publish_now(journal: &(impl Journal + ?Sized), draft: Draft) -> Result<(Outco
     let standing = Standing::from(&publish);
     change.perform::<PublishError>(&version, &who, Operation::Publish(publish))?;
     Ok((Outcome::Published, standing))
+}
+
+/// What stands already where `version` is to become this; `None` where it may become it.
+pub(crate) fn permit(
+    change: &Change<'_>,
+    version: &Tag,
+    publish: &Publish,
+) -> Result<Option<Standing>, PublishError> {
+    let standing = change.standing(version)?;
+    let verdict = change.judge(version, standing.as_ref(), publish.proposed());
+    let (version, refused) = (version.clone(), publish.manifest.digest.clone());
+    match (verdict, standing) {
+        (Verdict::Taken, Some(standing)) => Err(PublishError::Taken {
+            standing: standing.manifest.digest,
+            refused,
+            next_free: change.history.next_free(&version),
+            version,
+        }),
+        (Verdict::Taken, None) => {
+            let kept = change.history.kept(&version);
+            Err(PublishError::Kept {
+                kept: kept.expect("what is taken is taken by something").digest.clone(),
+                refused,
+                next_free: change.history.next_free(&version),
+                version,
+            })
+        }
+        (Verdict::Same, Some(standing)) => Ok(Some(standing)),
+        _ => Ok(None),
+    }
 }

@@ -39,6 +39,10 @@ impl<R: Repositories + Journals> Repositories for Recorded<R> {
         if let Some(journal) = self.registry.journal(name)? {
             clear(&*journal, &self.who).map_err(|error| match error {
                 DeleteError::Content(error) => Error::Content(error),
+                DeleteError::Unauthorized(error) => Error::Unauthorized {
+                    name: name.clone(),
+                    reason: error.to_string(),
+                },
                 other => Error::Content(content::Error::Malformed {
                     what: format!("the history of {name}"),
                     reason: other.to_string(),

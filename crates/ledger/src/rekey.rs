@@ -1,7 +1,7 @@
 use modelkeep_core::content::{self, Journal};
 
 use crate::{
-    Keys, MalformedHistory, Note, Operation, Outcome, Unauthorized, Who,
+    Keys, ListedKey, MalformedHistory, Note, Operation, Outcome, Unauthorized, Who,
     change::{self, Change, in_turn},
 };
 
@@ -44,7 +44,7 @@ pub fn rekey(
             return Err(Unauthorized::NoKey.into());
         }
         let keys = after(change.history.keys())?;
-        if keys == *change.history.keys() {
+        if !changes(&change, keys.listed()) {
             return Ok(Outcome::Unchanged);
         }
         let note = note(message);
@@ -64,11 +64,21 @@ pub fn checkpoint(
 ) -> Result<(), NoteError> {
     in_turn(|| {
         let mut change = begin(journal)?;
-        if change.history.keys().is_empty() {
-            return Err(NoteError::NotSigned);
-        }
+        permit_checkpoint(&change)?;
         change.note(who, None, Operation::Checkpoint(note(message)))
     })
+}
+
+/// Whether the history has other keys by now than these.
+pub(crate) fn changes(change: &Change<'_>, keys: &[ListedKey]) -> bool {
+    keys != change.history.keys().listed()
+}
+
+pub(crate) fn permit_checkpoint(change: &Change<'_>) -> Result<(), NoteError> {
+    match change.history.keys().is_empty() {
+        true => Err(NoteError::NotSigned),
+        false => Ok(()),
+    }
 }
 
 fn note(message: Option<&str>) -> Note {

@@ -59,8 +59,8 @@ fn list(refused: &[Refused]) -> String {
 /// a manifest wants that one.
 ///
 /// # Errors
-/// [`TagError::Refused`] with every tag that the policy holds and that names another manifest, and the errors of
-/// [`Transaction::admit`](content::Transaction::admit). Nothing has changed then.
+/// [`TagError::Refused`] with every tag that the policy holds and that names another manifest,
+/// [`TagError::Unauthorized`], and the errors of [`Transaction::admit`](content::Transaction::admit). Nothing has changed then.
 pub fn tag(
     journal: &(impl Journal + ?Sized),
     recent: Option<Recent<'_>>,
@@ -109,6 +109,13 @@ fn tag_now(
     if !refused.is_empty() {
         change.remember();
         return Err(TagError::Refused(refused));
+    }
+    let changed = outcomes
+        .iter()
+        .filter(|(_, outcome)| *outcome == Outcome::Published);
+    if let Err(error) = change.authorize(who, changed.map(|(tag, _)| tag)) {
+        change.remember();
+        return Err(error.into());
     }
     change.transaction.admit(manifest)?;
     for (tag, outcome) in &outcomes {

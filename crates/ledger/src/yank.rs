@@ -1,5 +1,5 @@
 use modelkeep_core::{
-    Tag,
+    Descriptor, Tag,
     content::{self, Journal},
 };
 
@@ -55,11 +55,24 @@ fn yank_now(
     reason: &str,
 ) -> Result<Outcome, YankError> {
     let mut change = Change::begin::<YankError>(journal, None)?;
-    let publication = change.history.version(version);
-    let manifest = publication
-        .ok_or_else(|| YankError::NoVersion(version.clone()))?
-        .manifest()
-        .clone();
+    let Some(manifest) = permit(&change, version, reason)? else {
+        return Ok(Outcome::Unchanged);
+    };
+    let yank = Yank {
+        manifest,
+        reason: reason.to_owned(),
+    };
+    change.perform::<YankError>(version, who, Operation::Yank(yank))?;
+    Ok(Outcome::Published)
+}
+
+/// The manifest of a version that is to be advised against; `None` where it is for this reason.
+pub(crate) fn permit(
+    change: &Change<'_>,
+    version: &Tag,
+    reason: &str,
+) -> Result<Option<Descriptor>, YankError> {
+    let manifest = manifest(change, version)?;
     let aliases = change.history.aliases();
     if let Some(alias) = aliases.iter().find(|now| now.alias.version == *version) {
         return Err(YankError::Aliased {
@@ -67,19 +80,9 @@ fn yank_now(
             alias: alias.name.clone(),
         });
     }
-    if change
-        .history
-        .yanked(version)
-        .is_some_and(|yanked| yanked.reason == reason)
-    {
-        return Ok(Outcome::Unchanged);
-    }
-    let yank = Yank {
-        manifest,
-        reason: reason.to_owned(),
-    };
-    change.perform::<YankError>(version, who, Operation::Yank(yank))?;
-    Ok(Outcome::Published)
+    let yanked = change.history.yanked(version);
+    let stands = yanked.is_some_and(|yanked| yanked.reason == reason);
+    Ok((!stands).then_some(manifest))
 }
 
 /// Takes the advice against a version back.
@@ -92,14 +95,21 @@ pub fn restore(journal: &(impl Journal + ?Sized), who: &Who, version: &Tag) -> R
 
 fn restore_now(journal: &(impl Journal + ?Sized), who: &Who, version: &Tag) -> Result<Outcome, YankError> {
     let mut change = Change::begin::<YankError>(journal, None)?;
-    let publication = change.history.version(version);
-    let manifest = publication
-        .ok_or_else(|| YankError::NoVersion(version.clone()))?
-        .manifest()
-        .clone();
-    if change.history.yanked(version).is_none() {
+    let Some(manifest) = permit_restore(&change, version)? else {
         return Ok(Outcome::Unchanged);
-    }
+    };
     change.perform::<YankError>(version, who, Operation::Restore(Restore { manifest }))?;
     Ok(Outcome::Published)
+}
+
+/// The manifest of a version that may be taken into use again; `None` where it may be already.
+pub(crate) fn permit_restore(change: &Change<'_>, version: &Tag) -> Result<Option<Descriptor>, YankError> {
+    let manifest = manifest(change, version)?;
+    Ok(change.history.yanked(version).map(|_| manifest))
+}
+
+fn manifest(change: &Change<'_>, version: &Tag) -> Result<Descriptor, YankError> {
+    let publication = change.history.version(version);
+    let publication = publication.ok_or_else(|| YankError::NoVersion(version.clone()))?;
+    Ok(publication.manifest().clone())
 }

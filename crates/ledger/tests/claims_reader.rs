@@ -11,7 +11,7 @@ use modelkeep_core::{
     name::Target,
 };
 use modelkeep_ledger::{
-    Draft, Outcome, Publish, PublishError, Seal, Who, Written,
+    Draft, Founds, Outcome, Publish, PublishError, Seal, Who, Written,
     claim::{Claim, Phase, Place},
     claims::{Claims, Pace, to_manifest},
     publish,
@@ -314,7 +314,7 @@ fn signed(key: &Arc<PrivateKey>) -> (Loose, Vec<Vec<u8>>) {
     let registry = Loose::calm();
     for version in ["1.0", "1.1"] {
         let mut draft = draft(&registry, version);
-        draft.who.seal = Some(Seal::new(key.clone(), None, Vec::new()).unwrap());
+        draft.who.seal = Some(Seal::new(key.clone(), None, Vec::new(), Founds::Any).unwrap());
         publish(&claims(&registry), draft).unwrap();
     }
     let entries = claims(&registry).entries(1).unwrap();
@@ -345,7 +345,7 @@ fn what_nobody_who_may_has_signed_says_nothing_against_a_signed_history() {
         Err(Error::Conflict { .. })
     ));
     let mut next = draft(&registry, "1.2");
-    next.who.seal = Some(Seal::new(ours, None, Vec::new()).unwrap());
+    next.who.seal = Some(Seal::new(ours, None, Vec::new(), Founds::Any).unwrap());
     assert_eq!(publish(&knows, next).unwrap().0, Outcome::Published);
 }
 
@@ -357,7 +357,7 @@ fn a_key_that_signs_two_entries_for_one_place_is_shown_with_both() {
     write(&other, &place(1, &entries[0]), &entries[0]);
     other.put(media::OCI_MANIFEST, b"1.0");
     let mut draft = draft(&other, "9.0");
-    draft.who.seal = Some(Seal::new(ours, None, Vec::new()).unwrap());
+    draft.who.seal = Some(Seal::new(ours, None, Vec::new(), Founds::Any).unwrap());
     publish(&claims(&other), draft).unwrap();
     let second = claims(&other).entries(2).unwrap().remove(0);
     write(&registry, &place(2, &second), &second);

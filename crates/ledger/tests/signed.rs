@@ -7,8 +7,8 @@ use std::sync::Arc;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use modelkeep_core::{Descriptor, Tag, content::Journal, media};
 use modelkeep_ledger::{
-    Draft, History, Keys, ListedKey, MalformedHistory, NoteError, Outcome, Publish, PublishError, Role, Seal,
-    Unauthorized, Who, checkpoint, publish, read, rekey,
+    Draft, Founds, History, Keys, ListedKey, MalformedHistory, NoteError, Outcome, Publish, PublishError,
+    Role, Seal, Unauthorized, Who, checkpoint, entries, publish, read, rekey,
     signing::{PrivateKey, Signer},
 };
 use modelkeep_testkit::Memory;
@@ -23,7 +23,15 @@ fn seal(key: &Arc<PrivateKey>, recovery: Option<&PrivateKey>) -> Option<Seal> {
         role: Role::Recovery,
         name: None,
     });
-    Some(Seal::new(key.clone(), Some("Ada".to_owned()), beside.into_iter().collect()).unwrap())
+    Some(
+        Seal::new(
+            key.clone(),
+            Some("Ada".to_owned()),
+            beside.into_iter().collect(),
+            Founds::Any,
+        )
+        .unwrap(),
+    )
 }
 
 fn who(seal: Option<Seal>) -> Who {
@@ -112,6 +120,31 @@ fn an_unsigned_history_gets_keys_with_its_first_signed_entry() {
         unauthorized(push(&end, "1.2", &who(None))),
         Unauthorized::NoKey
     ));
+}
+
+#[test]
+fn a_key_that_lies_ready_for_everything_founds_new_histories_and_leaves_others_to_who_adds_to_them() {
+    let key = Arc::new(PrivateKey::generate());
+    let ready = who(Some(
+        Seal::new(key.clone(), None, Vec::new(), Founds::New).unwrap(),
+    ));
+    let end = Memory::default();
+    push(&end, "1.0", &who(None)).unwrap();
+    push(&end, "1.1", &ready).unwrap();
+    assert!(read(&end).unwrap().keys().is_empty());
+    push(&end, "1.2", &who(None)).unwrap();
+    // What changes keys says that they are wanted.
+    let founding = ready.seal.as_ref().unwrap().founding().clone();
+    rekey(&end, &ready, None, |_| Ok(founding.clone())).unwrap();
+    push(&end, "1.3", &ready).unwrap();
+    let (history, logged) = entries(&end).unwrap();
+    let signed: Vec<bool> = logged.iter().map(|it| it.signer.is_some()).collect();
+    assert_eq!(signed, [false, false, false, true, true]);
+    assert_eq!(history.signer(), Some(key.public().id()));
+
+    let new = Memory::default();
+    push(&new, "1.0", &ready).unwrap();
+    assert_eq!(read(&new).unwrap().keys().listed().len(), 1);
 }
 
 #[test]

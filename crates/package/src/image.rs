@@ -14,6 +14,7 @@ pub(crate) use parts::layer_title;
 use crate::{
     base::Base,
     layout::LayerPlan,
+    modelpack::{self, About},
     scan::{FileMode, ModelFile},
     tar,
 };
@@ -39,10 +40,37 @@ impl ImagePath {
         self.0.parents().chain([self.0.as_str()])
     }
 
+    /// It without the slash, as members of layers are named.
+    pub(crate) fn inside(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// Where in an image `name` lies, which has no slash at either end.
+    pub(crate) fn place<'n>(&self, name: &'n str) -> Within<'n> {
+        let own = self.0.as_str();
+        let below = |above: &str, name: &'n str| name.strip_prefix(above)?.strip_prefix('/');
+        match below(own, name) {
+            Some(path) => Within::Inside(path),
+            None if self.directories().any(|directory| directory == name) => Within::Above,
+            None => Within::Outside,
+        }
+    }
+
     /// The name in the layers of what lies at `path` in the model.
     pub(crate) fn member(&self, path: &str) -> String {
         format!("{}/{path}", self.0)
     }
+}
+
+/// Where something in an image lies, seen from the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Within<'n> {
+    /// In the directory of the model, under this path.
+    Inside(&'n str),
+    /// It is that directory, or one above it.
+    Above,
+    /// Elsewhere.
+    Outside,
 }
 
 impl Default for ImagePath {
@@ -122,6 +150,8 @@ pub struct Provenance {
     pub revision: Option<String>,
     /// Where its source is.
     pub source: Option<String>,
+    /// The model that it is, where that was taken from elsewhere.
+    pub origin: Option<String>,
     /// Its title for people.
     pub title: Option<String>,
     /// Its licenses.
@@ -184,6 +214,13 @@ pub enum Platforms<'a> {
     Single,
     /// An index of `linux/amd64` and `linux/arm64`.
     Index,
+    /// The same, and a [ModelPack artifact](modelpack) over the same layers.
+    IndexAnd {
+        /// What is said of the model in its config.
+        about: &'a About,
+        /// The layers, as its manifest [describes](modelpack::layer_descriptor) them.
+        layers: &'a [Descriptor],
+    },
     /// Those of an image on which the model is laid: an index if that is one.
     Of(&'a Base),
 }
@@ -263,9 +300,9 @@ pub fn layer_descriptor(files: &[ModelFile], plan: &LayerPlan, digest: &Digest) 
 /// A layer with one document of Modelkeep's own, and where in it the bytes of the document begin. The document lies in
 /// [`OWN_DIRECTORY`](crate::scan::OWN_DIRECTORY) beside the model, and is no file of it.
 #[must_use]
-pub fn document_layer(image_path: &ImagePath, name: &str, document: &[u8]) -> (Vec<u8>, u64) {
+pub fn document_layer(image_path: &ImagePath, name: &str, mut document: Vec<u8>) -> (Vec<u8>, u64) {
     let own = crate::scan::OWN_DIRECTORY;
-    let mut layer: Vec<u8> = image_path
+    let mut head: Vec<u8> = image_path
         .directories()
         .map(str::to_owned)
         .chain([image_path.member(own)])
@@ -273,12 +310,14 @@ pub fn document_layer(image_path: &ImagePath, name: &str, document: &[u8]) -> (V
         .collect();
     let size = document.len() as u64;
     let name = image_path.member(&format!("{own}/{name}"));
-    layer.extend(tar::file(&name, FileMode::Plain, size, layer.len() as u64));
-    let offset = layer.len() as u64;
-    layer.extend_from_slice(document);
-    layer.extend_from_slice(tar::tail(size));
-    layer.extend_from_slice(&tar::END);
-    (layer, offset)
+    head.extend(tar::file(&name, FileMode::Plain, size, head.len() as u64));
+    let offset = head.len() as u64;
+    // A document of tens of megabytes is there once.
+    document.reserve_exact(head.len() + tar::tail(size).len() + tar::END.len());
+    document.splice(0..0, head);
+    document.extend_from_slice(tar::tail(size));
+    document.extend_from_slice(&tar::END);
+    (document, offset)
 }
 
 /// Makes the image of a model: `layers` are the descriptors of the layers of `contents`, in their order, and then those
@@ -307,7 +346,7 @@ pub fn build(
     };
     let parts = match platforms {
         Platforms::Single => plain(&["amd64"]),
-        Platforms::Index => plain(&["amd64", "arm64"]),
+        Platforms::Index | Platforms::IndexAnd { .. } => plain(&["amd64", "arm64"]),
         Platforms::Of(base) => parts::on_base(base, &annotations, &own, layers, settings, provenance),
     };
     let mut image = Image {
@@ -346,9 +385,21 @@ pub fn build(
         });
         image.manifests.push(manifest);
     }
+    if let Platforms::IndexAnd { about, layers } = platforms {
+        let artifact = modelpack::Artifact {
+            layers,
+            about,
+            provenance,
+            annotations: annotations.clone(),
+        };
+        let (config, manifest) = artifact.build(limits)?;
+        entries.push(parts::artifact(&manifest.descriptor));
+        image.configs.push(config);
+        image.manifests.push(manifest);
+    }
     let annotations = match platforms {
         Platforms::Single => None,
-        Platforms::Index => Some(annotations),
+        Platforms::Index | Platforms::IndexAnd { .. } => Some(annotations),
         Platforms::Of(base) => base
             .is_index()
             .then(|| parts::with_base(annotations, base.name(), base.digest())),
@@ -359,7 +410,7 @@ pub fn build(
     Ok(image)
 }
 
-fn within(manifest: Blob, limits: &Limits) -> Result<Blob, ImageError> {
+pub(crate) fn within(manifest: Blob, limits: &Limits) -> Result<Blob, ImageError> {
     if manifest.descriptor.size > limits.manifest_bytes {
         return Err(ImageError::ManifestTooLarge {
             size: manifest.descriptor.size,
@@ -390,7 +441,8 @@ pub(crate) fn is_own_label(label: &str) -> bool {
         )
 }
 
-fn annotations(
+/// What is said about a version, in annotations.
+pub(crate) fn annotations(
     contents: &Contents,
     settings: &ImageSettings,
     provenance: &Provenance,
@@ -411,6 +463,7 @@ fn annotations(
         (annotation::CREATED, provenance.created.clone()),
         (annotation::REVISION, provenance.revision.clone()),
         (annotation::SOURCE, provenance.source.clone()),
+        (annotation::ORIGIN, provenance.origin.clone()),
         (annotation::TITLE, provenance.title.clone()),
         (annotation::LICENSES, provenance.licenses.clone()),
         (annotation::MESSAGE, provenance.message.clone()),

@@ -20,10 +20,21 @@ pub const SMALL_CUT: u64 = 256 << 20;
 /// One layer, before anything of it has been read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerPlan {
-    image_path: ImagePath,
-    directories: Vec<String>,
+    form: Form,
     members: Vec<Member>,
     size: u64,
+}
+
+/// What lies around the files of a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Form {
+    /// An archive, in which the files lie below `image_path`.
+    Tar {
+        image_path: ImagePath,
+        directories: Vec<String>,
+    },
+    /// Nothing: the layer is its one file.
+    Raw,
 }
 
 /// A file in a layer.
@@ -31,7 +42,7 @@ pub struct LayerPlan {
 pub struct Member {
     /// Which of the files that were laid out.
     pub file: usize,
-    /// Where its tar header begins.
+    /// Where its tar header begins, if it has one.
     pub header_offset: u64,
     /// Where its first byte lies.
     pub data_offset: u64,
@@ -83,10 +94,24 @@ impl LayerPlan {
             })
             .collect();
         Self {
-            image_path: image_path.clone(),
-            directories,
+            form: Form::Tar {
+                image_path: image_path.clone(),
+                directories,
+            },
             members,
             size: at.saturating_add(tar::END.len() as u64),
+        }
+    }
+
+    fn raw(file: usize, size: u64) -> Self {
+        Self {
+            form: Form::Raw,
+            members: vec![Member {
+                file,
+                header_offset: 0,
+                data_offset: 0,
+            }],
+            size,
         }
     }
 
@@ -102,30 +127,67 @@ impl LayerPlan {
         self.size
     }
 
-    /// Where in the image the model lies.
+    /// Where in the image the model lies; `None` for a layer that is no archive.
     #[must_use]
-    pub fn image_path(&self) -> &ImagePath {
-        &self.image_path
+    pub fn image_path(&self) -> Option<&ImagePath> {
+        match &self.form {
+            Form::Tar { image_path, .. } => Some(image_path),
+            Form::Raw => None,
+        }
+    }
+
+    /// Whether the layer is a file as it is, and so has the digest of the file.
+    #[must_use]
+    pub fn is_raw(&self) -> bool {
+        self.form == Form::Raw
     }
 
     /// The headers of the directories, with which the layer begins.
-    #[must_use]
-    pub fn head(&self) -> Vec<u8> {
-        self.directories
-            .iter()
-            .flat_map(|name| tar::directory(name))
-            .collect()
+    pub(crate) fn head(&self) -> Vec<u8> {
+        match &self.form {
+            Form::Tar { directories, .. } => {
+                directories.iter().flat_map(|name| tar::directory(name)).collect()
+            }
+            Form::Raw => Vec::new(),
+        }
     }
 
-    /// What the layer is made of, as one digest: layers with the same recipe are the same bytes. `digest_of` gives
-    /// the digest of each file; without one of them there is no recipe.
+    /// What lies before the bytes of `member`, which is `file`.
+    pub(crate) fn before(&self, member: &Member, file: &ModelFile) -> Vec<u8> {
+        match &self.form {
+            Form::Tar { image_path, .. } => {
+                let name = image_path.member(file.path.as_str());
+                tar::file(&name, file.mode, file.stamp.size, member.header_offset)
+            }
+            Form::Raw => Vec::new(),
+        }
+    }
+
+    /// What follows the bytes of a file of `size` bytes.
+    pub(crate) fn after(&self, size: u64) -> &'static [u8] {
+        match self.form {
+            Form::Tar { .. } => tar::tail(size),
+            Form::Raw => &[],
+        }
+    }
+
+    /// With what the layer ends.
+    pub(crate) fn end(&self) -> &'static [u8] {
+        match self.form {
+            Form::Tar { .. } => &tar::END,
+            Form::Raw => &[],
+        }
+    }
+
+    /// What an archive is made of, as one digest: layers with the same recipe are the same bytes. `digest_of` gives
+    /// the digest of each file; without one of them there is no recipe, and none for a layer that is no archive.
     pub fn recipe(
         &self,
         files: &[ModelFile],
         mut digest_of: impl FnMut(usize) -> Option<Digest>,
     ) -> Option<Digest> {
         let mut hasher = Sha256::new();
-        hasher.update(format!("layer {} {}\n", tar::FORMAT, self.image_path).as_bytes());
+        hasher.update(format!("layer {} {}\n", tar::FORMAT, self.image_path()?).as_bytes());
         for member in &self.members {
             let ModelFile {
                 path, stamp, mode, ..
@@ -171,6 +233,25 @@ pub fn layout(
             })
         })
         .collect()
+}
+
+/// Lays each of `files` out as a layer of its own, without an archive around it, in their order.
+///
+/// # Errors
+/// [`LayoutError::LayerTooLarge`].
+pub fn layout_raw(files: &[ModelFile], limits: &Limits) -> Result<Vec<LayerPlan>, LayoutError> {
+    let plan = |(place, file): (usize, &ModelFile)| {
+        let size = file.stamp.size;
+        if size > limits.layer_bytes {
+            return Err(LayoutError::LayerTooLarge {
+                path: file.path.clone(),
+                size,
+                most: limits.layer_bytes,
+            });
+        }
+        Ok(LayerPlan::raw(place, size))
+    };
+    files.iter().enumerate().map(plan).collect()
 }
 
 fn groups(files: &[ModelFile], most: usize) -> Vec<Vec<usize>> {
@@ -281,6 +362,23 @@ mod tests {
         assert!(matches!(
             layout(&files, &ImagePath::default(), &limits),
             Err(LayoutError::LayerTooLarge { path, .. }) if path.as_str() == "large"
+        ));
+    }
+
+    #[test]
+    fn a_raw_layer_is_its_file() {
+        let files = [model_file("a", 0), model_file("b/c", LARGE)];
+        let plans = layout_raw(&files, &Limits::default()).unwrap();
+        assert_eq!(shape(&plans), [vec![0], vec![1]]);
+        assert_eq!(plans.iter().map(LayerPlan::size).collect::<Vec<_>>(), [0, LARGE]);
+        assert!(plans[1].is_raw() && plans[1].members()[0].data_offset == 0);
+        let limits = Limits {
+            layer_bytes: LARGE - 1,
+            ..Limits::default()
+        };
+        assert!(matches!(
+            layout_raw(&files, &limits),
+            Err(LayoutError::LayerTooLarge { path, .. }) if path.as_str() == "b/c"
         ));
     }
 

@@ -6,10 +6,11 @@
 //! layers came to, so that the next push reads only what changed.
 //!
 //! Pulling: [`unpack`](unpack::unpack) writes a directory from the contents list of a version, byte ranges of layers
-//! at a time; no archive is ever unpacked.
+//! at a time. Of versions that others made, [`foreign`] says what their layers hold; archives without a list, and
+//! layers that are compressed, are read whole.
 //!
 //! [`oci_layout`] and [`docker_archive`] are the forms in which other tools keep images, read and written; a
-//! [`base::Base`] is an image that a model is laid on.
+//! [`base::Base`] is an image that a model is laid on. [`modelpack`] makes an artifact of a model instead of an image.
 //!
 //! Layers, image config and manifest depend on the files and on what the caller declares, and on nothing else: no
 //! clock, no owner, no order of a directory. `docs/reference/image.md` describes what comes out, and
@@ -31,12 +32,15 @@
 
 #![forbid(unsafe_code)]
 
+mod archive;
 pub mod base;
 pub mod cache;
 pub mod card;
 pub mod docker_archive;
+pub mod foreign;
 pub mod image;
 pub mod layout;
+pub mod modelpack;
 pub mod oci_layout;
 pub mod pack;
 pub mod scan;

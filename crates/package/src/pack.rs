@@ -20,7 +20,6 @@ use crate::{
     layout::LayerPlan,
     scan::{ModelFile, Stamp},
     stream::{READ, Stream},
-    tar,
 };
 
 /// A layer that has been read.
@@ -105,22 +104,27 @@ pub fn pack_layer(
     let mut head = plan.head();
     for member in plan.members() {
         let file = &files[member.file];
-        let size = file.stamp.size;
-        let name = plan.image_path().member(file.path.as_str());
-        head.extend_from_slice(&tar::file(&name, file.mode, size, member.header_offset));
+        head.extend_from_slice(&plan.before(member, file));
         layer.put(&head).map_err(refused(file))?;
-        digests.push(layer.put_file(member.file, file, watch)?);
+        // A raw layer has one digest, which is that of its file.
+        let mut hasher = (!plan.is_raw()).then(Sha256::new);
+        layer.put_file(member.file, file, hasher.as_mut(), watch)?;
+        digests.extend(hasher.map(|hasher| Digest::from_sha256(hasher.finish())));
         head.clear();
-        head.extend_from_slice(tar::tail(size));
+        head.extend_from_slice(plan.after(file.stamp.size));
     }
     let last = plan.members().last().map(|member| &files[member.file]);
-    head.extend_from_slice(&tar::END);
+    head.extend_from_slice(plan.end());
     let finished = layer.put(&head).and_then(|()| layer.stream.finish());
     if let (Err(error), Some(last)) = (finished, last) {
         return Err(refused(last)(error));
     }
+    let hashed = Hashed::from_sha256(layer.hasher);
+    if plan.is_raw() {
+        digests.push(hashed.digest().clone());
+    }
     Ok(PackedLayer {
-        hashed: Hashed::from_sha256(layer.hasher),
+        hashed,
         files: digests,
     })
 }
@@ -185,8 +189,7 @@ pub fn feed_layer(
     for member in plan.members() {
         let file = &files[member.file];
         let size = file.stamp.size;
-        let name = plan.image_path().member(file.path.as_str());
-        head.extend_from_slice(&tar::file(&name, file.mode, size, member.header_offset));
+        head.extend_from_slice(&plan.before(member, file));
         bytes(&mut at, &head, take).map_err(refused(file))?;
         let offset = from.saturating_sub(at).min(size);
         if offset < size {
@@ -201,9 +204,9 @@ pub fn feed_layer(
         }
         at += size;
         head.clear();
-        head.extend_from_slice(tar::tail(size));
+        head.extend_from_slice(plan.after(size));
     }
-    head.extend_from_slice(&tar::END);
+    head.extend_from_slice(plan.end());
     let last = plan.members().last().map(|member| &files[member.file]);
     match (bytes(&mut at, &head, take), last) {
         (Err(error), Some(last)) => Err(refused(last)(error)),
@@ -222,25 +225,28 @@ impl Layer<'_> {
         self.stream.put(bytes)
     }
 
+    /// Reads a file into the layer; its bytes go through `hasher` too.
     fn put_file(
         &mut self,
         place: usize,
         file: &ModelFile,
+        mut hasher: Option<&mut Sha256>,
         watch: &mut dyn Watch,
-    ) -> Result<Digest, PackError> {
+    ) -> Result<(), PackError> {
         let mut opened = Opened::open(file)?;
-        let mut hasher = Sha256::new();
         let mut left = file.stamp.size;
         while left > 0 {
             let room = self.stream.room(left);
             let came = opened.read(room)?;
-            update_both(&mut hasher, &mut self.hasher, &room[..came]);
+            match &mut hasher {
+                Some(hasher) => update_both(hasher, &mut self.hasher, &room[..came]),
+                None => self.hasher.update(&room[..came]),
+            }
             watch.bytes(place, &room[..came]);
             self.stream.advance(came).map_err(refused(file))?;
             left -= came as u64;
         }
-        opened.finish()?;
-        Ok(Digest::from_sha256(hasher.finish()))
+        opened.finish()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which files of a directory are the model.
 
 mod ignored;
+mod snapshot;
 mod walk;
 
 use std::{
@@ -11,6 +12,8 @@ use std::{
 
 use modelkeep_core::{InvalidPath, ModelPath};
 use unicode_normalization::UnicodeNormalization as _;
+
+pub use snapshot::Snapshot;
 
 /// Names in the root of a directory that are Modelkeep's own and never part of the model.
 pub const OWN_FILES: [&str; 3] = ["modelkeep.toml", "modelkeep.lock", ignored::IGNORE_FILE];
@@ -203,7 +206,8 @@ impl std::fmt::Display for SymlinkProblem {
 
 /// Finds the files of the model in `directory`.
 ///
-/// Regular files are taken, and symlinks are followed as long as they lead to something inside the directory. Left
+/// Regular files are taken, and symlinks are followed as long as they lead to something inside the directory, or in a
+/// [`Snapshot`] to a file of its cache. Left
 /// out are whatever is named `.git`, Modelkeep's [own files](OWN_FILES) and [directory](OWN_DIRECTORY) in the root, the leftovers of interrupted
 /// pulls, and what `.modelkeepignore` in the root names; that file has the syntax of `.gitignore`. Nothing else is
 /// left out: what cannot be pushed is an error.

@@ -3,17 +3,19 @@
 use std::{
     collections::HashMap,
     fs,
-    io::{Cursor, Read},
+    io::{Cursor, Read, Write},
     path::Path,
     sync::Mutex,
 };
 
 use modelkeep_core::{
-    ByteRange, Contents, Descriptor, Digest, Hashed, Limits,
+    ByteRange, Contents, Descriptor, Digest, Hashed, Limits, Manifest,
     content::{Error, Result, Sink, Source},
+    media,
 };
 
 use crate::{
+    foreign::{self, Described},
     image::{self, ImagePath},
     layout, pack,
     scan::{FileMode, ModelFile, ScanOptions, Stamp},
@@ -93,6 +95,26 @@ pub(crate) struct Version {
     pub(crate) contents: Contents,
     pub(crate) layers: Vec<Descriptor>,
     pub(crate) memory: Memory,
+}
+
+/// An image of these layers.
+pub(crate) fn described(layers: &[Descriptor]) -> Described {
+    let diff_ids: Vec<&Digest> = layers.iter().map(|layer| &layer.digest).collect();
+    let config = serde_json::json!({
+        "architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids},
+    });
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: None,
+        artifact_type: None,
+        config: Descriptor::of(media::OCI_CONFIG, b""),
+        layers: layers.to_vec(),
+        subject: None,
+        annotations: Default::default(),
+    };
+    let config = config.to_string();
+    let described = foreign::describe(&manifest, config.as_bytes(), &[], &ImagePath::default());
+    described.unwrap().unwrap()
 }
 
 /// Packs all of `directory` as a push does.
@@ -183,4 +205,126 @@ pub(crate) fn tree(directory: &Path) -> Vec<(String, Vec<u8>)> {
     add(directory, "", &mut files);
     files.sort();
     files
+}
+
+/// A member of a tar archive as anybody may write it: name, type, where a link leads, bytes.
+pub(crate) struct Raw<'a>(
+    pub(crate) &'a [u8],
+    pub(crate) u8,
+    pub(crate) &'a str,
+    pub(crate) &'a [u8],
+);
+
+/// A regular file.
+pub(crate) fn regular<'a>(name: &'a str, content: &'a [u8]) -> Raw<'a> {
+    Raw(name.as_bytes(), b'0', "", content)
+}
+
+/// An archive whose headers have right checksums, whatever else they say.
+pub(crate) fn raw_tar(members: &[Raw<'_>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for Raw(name, flag, link, content) in members {
+        bytes.extend(raw_header(name, *flag, link, content.len() as u64));
+        bytes.extend_from_slice(content);
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+    }
+    bytes.extend([0; 1024]);
+    bytes
+}
+
+pub(crate) fn raw_header(name: &[u8], flag: u8, link: &str, size: u64) -> [u8; 512] {
+    let mut header = [0; 512];
+    header[..name.len()].copy_from_slice(name);
+    // What nobody is to take over: every bit of the mode, and an owner.
+    header[100..108].copy_from_slice(b"0007777\0");
+    header[108..116].copy_from_slice(b"0001750\0");
+    header[124..136].copy_from_slice(format!("{size:011o}\0").as_bytes());
+    header[156] = flag;
+    header[157..157 + link.len()].copy_from_slice(link.as_bytes());
+    header[257..263].copy_from_slice(b"ustar\0");
+    header[148..156].fill(b' ');
+    let sum: u64 = header.iter().map(|&byte| u64::from(byte)).sum();
+    header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    header
+}
+
+/// A pax record.
+pub(crate) fn pax(key: &str, value: &[u8]) -> Vec<u8> {
+    let rest = key.len() + value.len() + 3;
+    let length = (1..)
+        .map(|digits| rest + digits)
+        .find(|length| rest + length.to_string().len() == *length);
+    let mut record = format!("{} {key}=", length.unwrap()).into_bytes();
+    record.extend_from_slice(value);
+    record.push(b'\n');
+    record
+}
+
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+pub(crate) fn zstd(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
+/// A version of somebody else's: its manifest, config, and the blobs.
+pub(crate) struct Foreign {
+    pub(crate) manifest: Manifest,
+    pub(crate) config: String,
+    pub(crate) memory: Memory,
+}
+
+impl Foreign {
+    pub(crate) fn new(config_type: &str, config: &serde_json::Value) -> Self {
+        let config = config.to_string();
+        Self {
+            manifest: Manifest {
+                schema_version: 2,
+                media_type: None,
+                artifact_type: None,
+                config: Descriptor::of(config_type, config.as_bytes()),
+                layers: Vec::new(),
+                subject: None,
+                annotations: Default::default(),
+            },
+            config,
+            memory: Memory::default(),
+        }
+    }
+
+    /// An image whose layers expand to `layers`, packed in turn by gzip, zstd, and not at all.
+    pub(crate) fn image(layers: &[Vec<u8>]) -> Self {
+        let diff_ids: Vec<Digest> = layers.iter().map(|layer| Digest::of(layer)).collect();
+        let config = serde_json::json!({
+            "architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        });
+        let mut image = Self::new(media::OCI_CONFIG, &config);
+        for (n, layer) in layers.iter().enumerate() {
+            match n % 3 {
+                0 => image.layer(media::OCI_LAYER_GZIP, gzip(layer), &[]),
+                1 => image.layer(media::OCI_LAYER_ZSTD, zstd(layer), &[]),
+                _ => image.layer(media::OCI_LAYER, layer.clone(), &[]),
+            }
+        }
+        image
+    }
+
+    pub(crate) fn layer(&mut self, media_type: &str, bytes: Vec<u8>, annotations: &[(&str, &str)]) {
+        let mut layer = Descriptor::of(media_type, &bytes);
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        layer.annotations = annotations.iter().map(own).collect();
+        self.memory.add(bytes);
+        self.manifest.layers.push(layer);
+    }
+
+    pub(crate) fn describe(&self) -> std::result::Result<Option<Described>, foreign::DescribeError> {
+        foreign::describe(&self.manifest, self.config.as_bytes(), &[], &ImagePath::default())
+    }
+
+    pub(crate) fn described(&self) -> Described {
+        self.describe().unwrap().unwrap()
+    }
 }

@@ -132,6 +132,8 @@ impl Registry {
             Action::Catalog => oci::catalog::list(exchange),
             Action::Tags(name) => oci::tags::list(exchange, name),
             Action::Referrers(name, subject) => oci::referrers::list(exchange, name, subject),
+            Action::ReadHistory(name) => oci::history::read(exchange, name),
+            Action::AddToHistory(name) => oci::history::add(exchange, name),
             Action::ReadManifest(name, reference) => oci::manifests::read(exchange, name, reference),
             Action::PushManifest(name, reference) => oci::manifests::push(exchange, name, reference),
             Action::DeleteManifest(name, reference) => oci::manifests::delete(exchange, name, reference),
@@ -303,22 +305,23 @@ impl Registry {
         };
         let mut line = Line::new(level, "request");
         if let Some(note) = note {
-            line = line.add("id", &note.id);
+            line = line.add_text("id", &note.id);
             if let Some(who) = &note.who {
                 line = line.add("who", who);
             }
         }
         line = line
             .add("remote", answered.remote)
-            .add("method", method)
-            .add("target", loggable(answered.target));
+            .add_text("method", method)
+            .add_text("target", loggable(answered.target));
         if let Some(operation) = note.and_then(|note| note.operation) {
-            line = line.add("operation", operation);
+            line = line.add_text("operation", operation);
         }
+        let took = answered.took.as_micros();
         line = line
             .add("status", status)
             .add("bytes", answered.sent_bytes)
-            .add("ms", format_args!("{:.3}", answered.took.as_secs_f64() * 1000.0));
+            .add("ms", format_args!("{}.{:03}", took / 1000, took % 1000));
         if let Some(detail) = note.and_then(|note| note.detail.as_ref()) {
             line = line.add("error", detail);
         }

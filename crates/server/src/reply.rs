@@ -4,7 +4,9 @@
 use std::{borrow::Cow, error::Error as StdError, io};
 
 use modelkeep_core::content;
-use modelkeep_ledger::{DeleteError, Refused, TagError};
+use modelkeep_ledger::{
+    AcceptError, AliasError, DeleteError, NoteError, PublishError, Refused, TagError, YankError,
+};
 use modelkeep_store::UploadError;
 
 use crate::{
@@ -248,6 +250,40 @@ impl From<DeleteError> for Fault {
             DeleteError::Unauthorized(_) => Self::signed(),
             DeleteError::Content(error) => error.into(),
             DeleteError::History(error) => Self::internal(chain(&error)),
+        }
+    }
+}
+
+impl From<AcceptError> for Fault {
+    fn from(error: AcceptError) -> Self {
+        match error {
+            AcceptError::Malformed(_) => Self::bad("HISTORY_INVALID", chain(&error)),
+            AcceptError::Overtaken { height } => {
+                Self::new(Status::CONFLICT, "HISTORY_OVERTAKEN", error.to_string())
+                    .field("Modelkeep-Height", height.to_string())
+            }
+            AcceptError::Refused(_) if error.unauthorized().is_none() => {
+                Self::bad("HISTORY_INVALID", chain(&error))
+            }
+            AcceptError::NoManifest(_) => Self::missing("MANIFEST_UNKNOWN", error.to_string()),
+            AcceptError::Needs(_) => Self::missing("MANIFEST_BLOB_UNKNOWN", error.to_string()),
+            AcceptError::Content(error)
+            | AcceptError::Publish(PublishError::Content(error))
+            | AcceptError::Alias(AliasError::Content(error))
+            | AcceptError::Yank(YankError::Content(error))
+            | AcceptError::Delete(DeleteError::Content(error))
+            | AcceptError::Note(NoteError::Content(error)) => error.into(),
+            AcceptError::History(error) => Self::internal(chain(&error)),
+            // What the rules refuse, and who is not let.
+            AcceptError::Refused(_)
+            | AcceptError::Reserved(_)
+            | AcceptError::Redundant
+            | AcceptError::Mistaken(_)
+            | AcceptError::Publish(_)
+            | AcceptError::Alias(_)
+            | AcceptError::Yank(_)
+            | AcceptError::Delete(_)
+            | AcceptError::Note(_) => Self::new(Status::CONFLICT, "DENIED", chain(&error)),
         }
     }
 }

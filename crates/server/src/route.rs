@@ -26,6 +26,8 @@ pub(crate) enum Action {
     Catalog,
     Tags(RepoName),
     Referrers(RepoName, Digest),
+    ReadHistory(RepoName),
+    AddToHistory(RepoName),
     ReadManifest(RepoName, Target),
     PushManifest(RepoName, Target),
     DeleteManifest(RepoName, Target),
@@ -50,6 +52,7 @@ impl Action {
             Self::Catalog => "catalog",
             Self::Tags(_) => "tags",
             Self::Referrers(..) => "referrers",
+            Self::ReadHistory(_) | Self::AddToHistory(_) => "history",
             Self::ReadManifest(..) | Self::PushManifest(..) | Self::DeleteManifest(..) => "manifest",
             Self::ReadBlob(..) | Self::DeleteBlob(..) => "blob",
             Self::BeginUpload(_)
@@ -146,6 +149,14 @@ fn in_repository(
             reads(Action::Enter)?;
             reads(Action::Referrers(name, parse_digest(digest)?))
         }
+        [name @ .., "_modelkeep", "history"] => {
+            let name = repository(name)?;
+            match method {
+                Method::Get | Method::Head => Ok(Action::ReadHistory(name)),
+                Method::Post => Ok(Action::AddToHistory(name)),
+                _ => Err(NoRoute::Method("GET, HEAD, POST")),
+            }
+        }
         _ => Err(NoRoute::Path),
     }
 }
@@ -201,6 +212,10 @@ mod tests {
             );
             let begin = route(Method::Post, &format!("/v2/{repository}/blobs/uploads/"));
             assert_eq!(begin, Ok(Action::BeginUpload(name(repository))));
+            assert_eq!(
+                get("_modelkeep/history"),
+                Ok(Action::ReadHistory(name(repository)))
+            );
             let append = route(Method::Patch, &format!("/v2/{repository}/blobs/uploads/{ID}"));
             assert_eq!(append, Ok(Action::Append(name(repository), ID.parse().unwrap())));
         }
@@ -261,6 +276,9 @@ mod tests {
             "/v2/a/tags",
             "/v2/a/tags/list/more",
             "/v2/a/manifests",
+            "/v2/_modelkeep",
+            "/v2/a/_modelkeep",
+            "/v2/a/_modelkeep/history/1",
             "*",
         ] {
             assert_eq!(get(path), Err(NoRoute::Path), "{path}");
@@ -275,6 +293,7 @@ mod tests {
             "/v2/a/tags/list",
             "/v2/a/referrers/b",
             "/v2/a/blobs/b",
+            "/v2/a/_modelkeep/history",
             "/readyz",
         ] {
             assert!(
@@ -299,6 +318,8 @@ mod tests {
             "manifests",
             "referrers",
             "_catalog",
+            "_modelkeep",
+            "history",
             "..",
             "%2F",
             "%",

@@ -84,6 +84,7 @@ impl Server {
         if address.ip().is_loopback() {
             do_not_pace(&listener);
         }
+        notice_who_vanishes(&listener);
         let shutdown = Shutdown::new().map_err(listen)?;
         let sink = Box::new(move |line: &str| log(line));
         Ok(Self {
@@ -155,3 +156,51 @@ fn do_not_pace(listener: &TcpListener) {
 
 #[cfg(not(target_os = "linux"))]
 fn do_not_pace(_: &TcpListener) {}
+
+/// A client that is silent for this long is asked whether it is still there,
+#[cfg(target_os = "linux")]
+const SILENT: std::time::Duration = std::time::Duration::from_secs(10);
+/// again after this,
+#[cfg(target_os = "linux")]
+const ASK_AGAIN: std::time::Duration = std::time::Duration::from_secs(3);
+/// and when it has not answered so often, its connection ends, and with it what it held: an upload that nobody else
+/// could go on with.
+#[cfg(target_os = "linux")]
+const TIMES: u32 = 3;
+
+/// Has the system end connections whose clients lost their network or power, and never said so. Connections have it from
+/// their listener.
+#[cfg(target_os = "linux")]
+fn notice_who_vanishes(listener: &TcpListener) {
+    use rustix::net::sockopt;
+    // Where it cannot be set, the limits of time end such connections, later.
+    let _ = sockopt::set_tcp_keepidle(listener, SILENT)
+        .and_then(|()| sockopt::set_tcp_keepintvl(listener, ASK_AGAIN))
+        .and_then(|()| sockopt::set_tcp_keepcnt(listener, TIMES))
+        .and_then(|()| sockopt::set_socket_keepalive(listener, true));
+}
+
+#[cfg(not(target_os = "linux"))]
+fn notice_who_vanishes(_: &TcpListener) {}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::{net::TcpStream, time::Duration};
+
+    use rustix::net::sockopt;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_whose_client_vanished_ends_within_twenty_seconds() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        notice_who_vanishes(&listener);
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (connection, _) = listener.accept().unwrap();
+        assert!(sockopt::socket_keepalive(&connection).unwrap());
+        let asking =
+            sockopt::tcp_keepintvl(&connection).unwrap() * sockopt::tcp_keepcnt(&connection).unwrap();
+        let ends = sockopt::tcp_keepidle(&connection).unwrap() + asking;
+        assert!(ends <= Duration::from_secs(20), "{ends:?}");
+    }
+}

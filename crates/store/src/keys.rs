@@ -74,7 +74,7 @@ impl Keys {
 
     pub(crate) fn repository(&self, name: &RepoName) -> RepositoryKeys {
         RepositoryKeys {
-            directory: self.repositories().join(name.as_str()),
+            directory: joined(&self.root, ["v1/repos", name.as_str()]),
         }
     }
 }
@@ -135,7 +135,7 @@ impl RepositoryKeys {
     }
 
     pub(crate) fn tag(&self, tag: &Tag) -> PathBuf {
-        self.tags().join(encode_tag(tag))
+        joined(&self.directory, ["_tags", &encode_tag(tag)])
     }
 
     pub(crate) fn history(&self) -> PathBuf {
@@ -145,6 +145,15 @@ impl RepositoryKeys {
     pub(crate) fn entry(&self, height: u64) -> PathBuf {
         self.history().join(format!("{height:08}"))
     }
+}
+
+/// A path in one allocation: each request makes some.
+fn joined(base: &Path, parts: [&str; 2]) -> PathBuf {
+    let length = base.as_os_str().len() + parts[0].len() + parts[1].len() + 2;
+    let mut path = PathBuf::with_capacity(length);
+    path.push(base);
+    path.extend(parts);
+    path
 }
 
 fn encode_digest(digest: &Digest) -> String {

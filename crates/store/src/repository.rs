@@ -166,6 +166,34 @@ impl Repository {
             .map_err(Error::io(format!("sync {}", self.keys.history().display())))
     }
 
+    /// Entries of the history from height `from` on, as many as have `most_bytes` together but at least one, and the
+    /// height of the newest.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Damaged`] when an entry is missing before others.
+    pub fn entries_within(&self, from: u64, most_bytes: usize) -> Result<(Vec<Vec<u8>>, u64)> {
+        let newest = self.highest_entry()?.unwrap_or_default();
+        let mut entries = Vec::new();
+        let mut length = 0;
+        for height in from.max(1)..=newest {
+            let entry = records::bytes(&self.keys.entry(height))?.ok_or_else(|| self.gap(height))?;
+            length += entry.len();
+            if length > most_bytes && !entries.is_empty() {
+                break;
+            }
+            entries.push(entry);
+        }
+        Ok((entries, newest))
+    }
+
+    fn gap(&self, height: u64) -> Error {
+        Error::Damaged {
+            what: self.keys.history().display().to_string(),
+            expected: format!("entry {height}"),
+            found: "later ones only".to_owned(),
+        }
+    }
+
     pub(crate) fn not_found(&self, what: impl ToString) -> Error {
         Error::NotFound {
             what: what.to_string(),
@@ -255,12 +283,7 @@ impl Sink for Arriving<'_> {
 
 impl Names for Repository {
     fn resolve(&self, tag: &Tag) -> Result<Option<Descriptor>> {
-        let path = self.keys.tag(tag);
-        let read = || {
-            let found = records::read::<Descriptor>(&path)?;
-            Ok(found.map(|manifest| (Arc::new(manifest), 1)))
-        };
-        let found = self.memory.tags.get(&path, read)?;
+        let found = tags::resolve(&self.memory, &self.keys, tag)?;
         Ok(found.map(Arc::unwrap_or_clone))
     }
 
@@ -285,11 +308,7 @@ impl Journal for Repository {
             }
             // It may have been added since; entries are added in order, so that this one is there then.
             if records::size(&self.keys.entry(height))?.is_none() {
-                return Err(Error::Damaged {
-                    what: self.keys.history().display().to_string(),
-                    expected: format!("entry {height}"),
-                    found: "later ones only".to_owned(),
-                });
+                return Err(self.gap(height));
             }
         }
     }

@@ -1,7 +1,7 @@
 use std::{path::Path, sync::Arc};
 
 use modelkeep_core::{
-    Digest, Mutability, RepoName,
+    Descriptor, Digest, Mutability, RepoName, Tag,
     content::{Error, Result},
     repositories::Description,
 };
@@ -15,6 +15,7 @@ use crate::{
     keys::{Keys, RepositoryKeys, VERSION},
     records,
     repository::{Record, Repository},
+    tags,
     uploads::Buffers,
 };
 
@@ -140,6 +141,16 @@ impl Store {
         Ok(record.map(|record| Repository::new(self, name, record)))
     }
 
+    /// What `tag` names in the repository `name`; `None` if there is no such tag, or no such repository. The record of the
+    /// repository is not looked at: there is one where there is a tag, because it comes before the first and goes after
+    /// the last.
+    ///
+    /// # Errors
+    /// As [`Store::repository`].
+    pub fn resolve(&self, name: &RepoName, tag: &Tag) -> Result<Option<Arc<Descriptor>>> {
+        tags::resolve(&self.memory, &self.keys.repository(name), tag)
+    }
+
     /// Makes the repository `name`, unless it is here: then it stays what it is. `created` is the time, RFC 3339.
     ///
     /// # Errors
@@ -243,7 +254,7 @@ fn refuse_other_things(keys: &Keys) -> Result<()> {
     let others = records::list(keys.root())?;
     let Some(other) = others
         .iter()
-        .find(|name| *name != "lost+found" && *name != "cache")
+        .find(|name| !["lost+found", "cache", "known"].contains(&name.as_str()))
     else {
         return Ok(());
     };

@@ -10,9 +10,9 @@ use crate::{
     args::{Aliases, Promote, Requirement, Rollback},
     error::{Exit, Failure, Unknown},
     held::Held,
-    provenance::{Provenance, now},
     report::{Answer, human, json},
     settings::Settings,
+    signing,
     wiring::{self, Endpoint},
 };
 
@@ -24,7 +24,7 @@ pub(super) fn promote(arguments: &Promote, settings: &Settings, quiet: bool) -> 
     }
     let outcome = modelkeep_ledger::promote(
         repository.journal(),
-        &who()?,
+        &who(&repository)?,
         &arguments.alias,
         version,
         arguments.message.clone(),
@@ -41,7 +41,12 @@ pub(super) fn promote(arguments: &Promote, settings: &Settings, quiet: bool) -> 
 pub(super) fn rollback(arguments: &Rollback, settings: &Settings) -> Result<Answer, Failure> {
     let (reference, repository) = named(settings, &arguments.alias)?;
     let alias = tag(&reference)?;
-    modelkeep_ledger::rollback(repository.journal(), &who()?, alias, arguments.message.clone())?;
+    modelkeep_ledger::rollback(
+        repository.journal(),
+        &who(&repository)?,
+        alias,
+        arguments.message.clone(),
+    )?;
     answer(
         &repository,
         &reference.name,
@@ -144,12 +149,9 @@ pub(super) fn tag(reference: &Reference) -> Result<&Tag, Failure> {
     }
 }
 
-pub(super) fn who() -> Result<Who, Failure> {
-    Ok(Who {
-        time: now(),
-        author: Provenance::find(Path::new("."))?.author,
-        seal: None,
-    })
+/// Who adds to the history of `repository`, by the name under which it knows them, with the key that signs it.
+pub(super) fn who(repository: &Endpoint) -> Result<Who, Failure> {
+    Ok(repository.known_as(signing::who(Path::new("."), &repository.history()?)?)?)
 }
 
 fn answer(

@@ -62,6 +62,9 @@ fn rows(settings: &Settings) -> Vec<json::Setting> {
             },
         ),
         row("repository.aliases", &settings.aliases, |aliases| list(aliases)),
+        row("repository.max_age", &settings.max_age, |age| {
+            age.map(|age| age.to_string()).unwrap_or_default()
+        }),
     ]);
     if let Ok(declared) = settings.declared() {
         rows.extend(declared.rows().into_iter().map(|(name, value)| json::Setting {
@@ -71,6 +74,9 @@ fn rows(settings: &Settings) -> Vec<json::Setting> {
         }));
     }
     rows.extend([
+        row("image.format", &settings.format, |format| {
+            format.as_str().to_owned()
+        }),
         row("image.path", &settings.image_path, Clone::clone),
         row("image.base", &settings.base, |base| {
             base.clone().unwrap_or_default()

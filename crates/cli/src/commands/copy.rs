@@ -18,9 +18,11 @@ use crate::{
     held::{read_manifest, stated},
     origin::Origin,
     place::Place,
+    promise::Keeper,
     publishing::Model,
     report::{Answer, human, json, progress::Progress},
     settings::Settings,
+    signing,
 };
 
 pub(super) fn run(arguments: &Copy, settings: &Settings, quiet: bool) -> Result<Answer, Failure> {
@@ -41,6 +43,9 @@ pub(super) fn run(arguments: &Copy, settings: &Settings, quiet: bool) -> Result<
         }
     }
     let report = done.report(&job);
+    if !job.quiet && report.outcome == "published" && report.signed == Some(false) {
+        signing::note_unsigned(&report.to);
+    }
     if arguments.json.json {
         return Ok(json::answer(&report));
     }
@@ -69,19 +74,17 @@ struct Done {
     copied: Copied,
     referrers: u64,
     left_out: Vec<String>,
+    /// Who keeps the version; `None` where nothing became one.
+    keeper: Option<Keeper>,
+    /// Whether the entry of the version in the history is signed; `None` where nothing became a version.
+    signed: Option<bool>,
 }
 
 impl Done {
     fn report(self, job: &Job<'_>) -> json::Copy {
-        let (version, enforcement) = match &job.to {
-            Place::Version(reference) => (
-                reference.tag().map(ToString::to_string),
-                Some(match reference.host {
-                    Some(_) => "client",
-                    None => "store",
-                }),
-            ),
-            _ => (None, None),
+        let version = match &job.to {
+            Place::Version(reference) => reference.tag().map(ToString::to_string),
+            _ => None,
         };
         json::Copy {
             from: job.from.to_string(),
@@ -92,7 +95,8 @@ impl Done {
             image_id: self.image_id,
             content_root: self.root,
             outcome: self.outcome,
-            enforcement,
+            enforcement: self.keeper.map(Keeper::as_str),
+            signed: self.signed,
             blobs: self.copied.blobs,
             blobs_reused: self.copied.reused,
             bytes_written: self.copied.bytes,

@@ -7,12 +7,12 @@ use crate::{
     error::Failure,
     report::{Answer, diff, json, progress::Progress},
     settings::Settings,
-    subject::Subject,
+    subject::{Need, Subject},
 };
 
 pub(super) fn run(arguments: &Arguments, settings: &Settings, quiet: bool) -> Result<Answer, Failure> {
-    let from = Subject::find(settings, &arguments.from)?;
-    let to = Subject::find(settings, &arguments.to)?;
+    let find = |text| Subject::find(settings, text, Need::Digests, quiet || arguments.json.json);
+    let (from, to) = (find(&arguments.from)?, find(&arguments.to)?);
     let total = from.bytes_to_hash() + to.bytes_to_hash();
     let progress = Progress::begin(quiet || arguments.json.json || total == 0, total, "read");
     let (from_files, to_files) = (from.files(), to.files());

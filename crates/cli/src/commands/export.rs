@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use modelkeep_core::{Tag, content::Error};
-use modelkeep_package::{docker_archive, oci_layout::OciLayoutWriter};
+use modelkeep_package::{
+    docker_archive::{self, ArchiveError},
+    oci_layout::OciLayoutWriter,
+};
 use modelkeep_transfer::copy;
 
 use super::workers;
@@ -68,7 +71,10 @@ fn to_archive(held: &Held, file: &Path, add: &(dyn Fn(u64) + Sync)) -> Result<u6
     docker_archive::write(held.repository.source(), &held.root, &tags, file, &mut |bytes| {
         add(bytes)
     })
-    .map_err(Failure::failed)?;
+    .map_err(|error| match error {
+        ArchiveError::NoImage(_) => Failure::failed(error).hint("`--oci DIR` keeps an artifact as it is"),
+        error => Failure::failed(error),
+    })?;
     let written = std::fs::metadata(file).map_err(Error::io(format!("read {}", file.display())))?;
     Ok(written.len())
 }

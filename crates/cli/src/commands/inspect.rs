@@ -5,11 +5,16 @@ use crate::{
     error::Failure,
     report::{Answer, json, record},
     settings::Settings,
-    subject::Subject,
+    subject::{Need, Subject},
 };
 
-pub(super) fn run(arguments: &Inspect, settings: &Settings) -> Result<Answer, Failure> {
-    let subject = Subject::find(settings, &arguments.subject)?;
+pub(super) fn run(arguments: &Inspect, settings: &Settings, quiet: bool) -> Result<Answer, Failure> {
+    let subject = Subject::find(
+        settings,
+        &arguments.subject,
+        Need::Record,
+        quiet || arguments.json.json,
+    )?;
     let found = subject.record()?;
     if arguments.json.json {
         return Ok(json::answer(&json::Inspect {

@@ -1,6 +1,6 @@
 //! `modelkeep log`
 
-use modelkeep_ledger::{Entry, EntryId, Operation};
+use modelkeep_ledger::{Logged, Operation};
 
 use super::aliases::named_repository;
 use crate::{
@@ -12,17 +12,18 @@ use crate::{
 
 pub(super) fn run(arguments: &Log, settings: &Settings) -> Result<Answer, Failure> {
     let (name, repository) = named_repository(settings, arguments.name.as_deref())?;
-    let entries = modelkeep_ledger::entries(repository.journal())?;
-    let events: Vec<json::Event> = entries.iter().rev().map(event).collect();
+    let (history, entries) = modelkeep_ledger::entries(repository.journal())?;
     if arguments.json.json {
         return Ok(json::answer(&json::Log {
+            signed: !history.keys().is_empty(),
             repository: name.to_string(),
-            events,
+            events: entries.iter().rev().map(event).collect(),
         }));
     }
-    let header = ["ENTRY", "WHEN", "BY", "WHAT", "DIGEST", "MESSAGE"];
+    let header = ["ENTRY", "WHEN", "BY", "SIGNED BY", "WHAT", "DIGEST", "MESSAGE"];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
-    rows.extend(events.iter().map(|event| {
+    rows.extend(entries.iter().rev().map(|logged| {
+        let (event, signer) = (event(logged), &logged.signer);
         let what = match &event.version {
             Some(version) => format!("{} {} -> {version}", event.op, event.name),
             None => format!("{} {}", event.op, event.name),
@@ -31,6 +32,7 @@ pub(super) fn run(arguments: &Log, settings: &Settings) -> Result<Answer, Failur
             event.height.to_string(),
             human::first_line(&event.time, 30),
             human::first_line(&event.author, 30),
+            signer.as_ref().map_or("-", |key| key.short()).to_owned(),
             what,
             event
                 .digest
@@ -43,7 +45,7 @@ pub(super) fn run(arguments: &Log, settings: &Settings) -> Result<Answer, Failur
     Ok(Answer::done(human::table(&rows)))
 }
 
-fn event((id, entry): &(EntryId, Entry)) -> json::Event {
+fn event(Logged { id, entry, signer }: &Logged) -> json::Event {
     let (op, version, message) = match entry.operation() {
         Operation::Publish(publish) => ("publish", None, publish.message.clone()),
         Operation::Delete(_) => ("delete", None, None),
@@ -58,6 +60,7 @@ fn event((id, entry): &(EntryId, Entry)) -> json::Event {
         id: id.clone(),
         time: entry.time().to_owned(),
         author: entry.author().to_owned(),
+        signed_by: signer.as_ref().map(ToString::to_string),
         op,
         name: entry.version().to_string(),
         digest: entry

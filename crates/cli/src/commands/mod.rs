@@ -6,11 +6,13 @@ mod config;
 mod copy;
 mod declare;
 mod diff;
+mod doctor;
 mod export;
 mod gc;
 mod init;
 mod inspect;
 mod keys;
+mod lock;
 mod log;
 mod login;
 mod pull;
@@ -26,6 +28,7 @@ mod yank;
 
 use std::path::Path;
 
+pub(crate) use pull::failure as unpack_failure;
 pub(crate) use push::cache_path;
 
 use crate::{
@@ -50,10 +53,11 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Push(arguments) => push::run(arguments, global),
         Command::Versions(arguments) => versions::run(arguments, &here()?),
         Command::Show(arguments) => show::run(arguments, &here()?),
-        Command::Inspect(arguments) => inspect::run(arguments, &here()?),
+        Command::Inspect(arguments) => inspect::run(arguments, &here()?, global.quiet),
         Command::Diff(arguments) => diff::run(arguments, &here()?, global.quiet),
-        Command::Scan(arguments) => scan::run(arguments, &here()?),
+        Command::Scan(arguments) => scan::run(arguments, &here()?, global.quiet),
         Command::Pull(arguments) => pull::run(arguments, &here()?, global.quiet),
+        Command::Lock(arguments) => lock::run(arguments, &here()?, global.quiet),
         Command::Verify(arguments) => verify::run(arguments, &here()?, global.quiet),
         Command::Copy(arguments) => copy::run(arguments, &here()?, global.quiet),
         Command::Export(arguments) => export::run(arguments, &here()?, global.quiet),
@@ -66,11 +70,17 @@ pub(crate) fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Sign(arguments) => sign::sign(arguments, &here()?, global.quiet),
         Command::VerifySignature(arguments) => sign::verify(arguments, &here()?, global.quiet),
         Command::Keys(Keys::New(arguments)) => keys::new(arguments),
+        Command::Keys(Keys::List(arguments)) => keys::list(arguments, &here()?),
+        Command::Keys(Keys::Add(arguments)) => keys::add(arguments, &here()?),
+        Command::Keys(Keys::Remove(arguments)) => keys::remove(arguments, &here()?),
+        Command::Keys(Keys::Rotate(arguments)) => keys::rotate(arguments, &here()?),
+        Command::Checkpoint(arguments) => keys::checkpoint(arguments, &here()?),
         Command::Login(arguments) => login::login(arguments, global),
         Command::Logout(arguments) => login::logout(arguments),
         Command::Serve(arguments) => serve::run(arguments, &here()?, global.quiet),
         Command::Gc(arguments) => gc::run(arguments, &here()?),
         Command::Scrub(arguments) => scrub::run(arguments, &here()?),
+        Command::Doctor(arguments) => doctor::run(arguments, &here()?),
         Command::Config(arguments) => Ok(config::run(arguments, &here()?)),
         Command::Completions(arguments) => Ok(completions::run(arguments)),
     }

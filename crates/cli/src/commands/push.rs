@@ -6,6 +6,7 @@ mod holders;
 mod job;
 mod layers;
 mod record;
+mod signed;
 mod unsafe_files;
 
 pub(crate) use job::cache_path;
@@ -16,7 +17,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use modelkeep_core::{Descriptor, Digest, Host, RepoName, Tag};
+use modelkeep_core::{Descriptor, Digest, Host, Mutability, RepoName, Tag};
 use modelkeep_inspect::Survey;
 use modelkeep_ledger::{History, Standing};
 use modelkeep_package::{
@@ -28,10 +29,12 @@ use modelkeep_package::{
 
 use super::workers;
 use crate::{
-    args::{Global, Push},
+    args::{Format, Global, Push},
     error::{Exit, Failure},
+    promise::Keeper,
     report::{Answer, human, json, progress::Progress},
     settings::Settings,
+    signing::{self, Signing},
     tensors::HashCache,
     wiring::Endpoint,
 };
@@ -40,16 +43,20 @@ pub(super) fn run(arguments: &Push, global: &Global) -> Result<Answer, Failure> 
     let (directory, named) = positionals(arguments)?;
     let figures = Figures::parse(arguments)?;
     let settings = Settings::load(global, &directory)?;
-    let job = Job::prepare(arguments, &settings, &directory, named.as_deref())?;
+    let mut job = Job::prepare(arguments, &settings, &directory, named.as_deref())?;
     let quiet = global.quiet || arguments.json.json;
     if !global.quiet {
         job.warn();
     }
     job.refuse_dangerous(!global.quiet)?;
+    let is_held = job.is_held()?;
+    if !is_held {
+        job.admit(quiet)?;
+    }
     let progress = Progress::begin(quiet, job.bytes().saturating_add(job.base_bytes()), "packed");
     let decided = if arguments.dry_run {
         job.compare(&figures, &progress)
-    } else if job.is_held()? {
+    } else if is_held {
         match job.compare(&figures, &progress) {
             Ok(decided) if job.can_restore(&decided) => job.publish(&figures, &progress),
             decided => decided,
@@ -63,6 +70,9 @@ pub(super) fn run(arguments: &Push, global: &Global) -> Result<Answer, Failure> 
     })?;
     let report = job.report(&decided);
     progress.end(&summary(&report));
+    if !quiet && decided.outcome == "published" && !report.signed {
+        signing::note_unsigned(&report.reference);
+    }
     if arguments.json.json {
         return Ok(json::answer(&report));
     }
@@ -143,6 +153,7 @@ impl Figures {
 struct Job<'a> {
     arguments: &'a Push,
     settings: &'a Settings,
+    format: Format,
     image: ImageSettings,
     directory: PathBuf,
     name: RepoName,
@@ -159,7 +170,10 @@ struct Job<'a> {
     /// `None` when the embedded store does not have the repository yet.
     endpoint: Option<Endpoint>,
     host: Option<Host>,
+    keeper: Keeper,
+    mutability: Mutability,
     history: History,
+    signing: Option<Signing>,
     /// What the version is now.
     standing: Option<Standing>,
 }

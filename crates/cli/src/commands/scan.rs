@@ -13,12 +13,14 @@ use crate::{
     args::Scan,
     error::{Exit, Failure},
     held::Held,
-    model::{Layered, Local},
+    holding::Holding,
+    model::Local,
     report::{Answer, findings, json},
     settings::Settings,
+    whole::Whole,
 };
 
-pub(super) fn run(arguments: &Scan, settings: &Settings) -> Result<Answer, Failure> {
+pub(super) fn run(arguments: &Scan, settings: &Settings, quiet: bool) -> Result<Answer, Failure> {
     let text = arguments.subject.as_str();
     let is_version = text.parse().is_ok_and(|tag| SemVer::parse(&tag).is_some());
     let path = Path::new(text);
@@ -29,9 +31,15 @@ pub(super) fn run(arguments: &Scan, settings: &Settings) -> Result<Answer, Failu
         look(text.to_owned(), None, &Single(path))?
     } else {
         let held = Held::find(settings, text)?;
-        let contents = held.model()?;
-        let files = Layered::new(held.repository.source(), &held.manifest.layers, &contents);
-        look(held.reference.to_string(), Some(held.root.digest.clone()), &files)?
+        let holding = Holding::of(&held, settings)?;
+        let (name, digest) = (held.reference.to_string(), Some(held.root.digest.clone()));
+        match holding.files(&held)?.filter(|_| holding.is_ranged()) {
+            Some(files) => look(name, digest, &holding.layered(&held, &files))?,
+            None => {
+                let whole = Whole::read(&held, &holding, quiet || arguments.json.json)?;
+                look(name, digest, &Local(&whole.files))?
+            }
+        }
     };
     let exit = match report.dangerous {
         0 => Exit::Done,

@@ -4,11 +4,16 @@ use std::fmt::Write as _;
 
 use modelkeep_core::{Contents, annotation};
 use modelkeep_inspect::Record;
+use modelkeep_package::{
+    foreign::{Kind, Placed},
+    modelpack,
+};
 
 use crate::{
     args::Show,
-    error::Failure,
+    error::{Exit, Failure},
     held::Held,
+    holding::Holding,
     publishing::Model,
     report::{Answer, human, json, record},
     settings::Settings,
@@ -16,30 +21,59 @@ use crate::{
 
 pub(super) fn run(arguments: &Show, settings: &Settings) -> Result<Answer, Failure> {
     let held = Held::find(settings, &arguments.version)?;
-    let contents = held.contents()?;
-    let found = match &contents {
-        Some(contents) if arguments.json.json => Some(held.whole_record(contents)?),
-        Some(contents) => Some(held.record(contents)?),
-        None => None,
+    let known = match Holding::of(&held, settings)
+        .and_then(|holding| Known::of(&held, holding, arguments.json.json))
+    {
+        Ok(known) => Ok(known),
+        // A list that is damaged is no other version.
+        Err(failure) if failure.exit == Exit::Damage => return Err(failure),
+        Err(failure) => Err(human::chain(&*failure.error)),
     };
-    let report = report(&held, contents.as_ref(), found);
+    let report = report(&held, known.as_ref().ok());
     if arguments.json.json {
         return Ok(json::answer(&report));
     }
-    Ok(Answer::done(text(&held, &report)))
+    Ok(Answer::done(text(&held, &report, &known)))
 }
 
-fn report(held: &Held, contents: Option<&Contents>, found: Option<Record>) -> json::Show {
-    let files = contents.map(|contents| {
-        let files = contents.files().iter().map(|file| json::File {
+/// What a version holds, as far as it can be told without reading layers whole.
+struct Known {
+    holding: Holding,
+    files: Option<Vec<Placed>>,
+    record: Option<Record>,
+}
+
+impl Known {
+    fn of(held: &Held, holding: Holding, is_whole: bool) -> Result<Self, Failure> {
+        let record = match is_whole {
+            true => held.whole_record(&holding)?,
+            false => held.record(&holding)?,
+        };
+        Ok(Self {
+            files: holding.files(held)?,
+            holding,
+            record,
+        })
+    }
+}
+
+fn report(held: &Held, known: Option<&Known>) -> json::Show {
+    let holding = known.map(|known| &known.holding);
+    let file = |holding: &Holding, file: &Placed| {
+        let part = &holding.described.parts[file.part];
+        json::File {
             path: file.path.to_string(),
             size: file.size,
             digest: file.digest.clone(),
-            layer: contents.layers()[file.layer].clone(),
+            layer: part.diff_id.as_ref().unwrap_or(&part.layer.digest).clone(),
             offset: file.offset,
-        });
-        files.collect()
+        }
+    };
+    let files = known.and_then(|known| {
+        let files = known.files.as_ref()?.iter();
+        Some(files.map(|placed| file(&known.holding, placed)).collect())
     });
+    let contents = holding.and_then(|holding| holding.contents.as_ref());
     let annotation = |name: &str| held.annotations().get(name).cloned();
     let publication = held.publication.as_ref();
     json::Show {
@@ -52,6 +86,13 @@ fn report(held: &Held, contents: Option<&Contents>, found: Option<Record>) -> js
         files: files.unwrap_or_default(),
         layers: held.manifest.layers.clone(),
         config: held.config.clone(),
+        kind: holding.map(|holding| match holding.is_own {
+            true => "modelkeep",
+            false => holding.described.kind.as_str(),
+        }),
+        about: holding
+            .map(|holding| holding.described.about.iter().cloned().collect())
+            .unwrap_or_default(),
         annotations: held.annotations().clone(),
         metrics: held.metrics(),
         params: held.params(),
@@ -62,21 +103,23 @@ fn report(held: &Held, contents: Option<&Contents>, found: Option<Record>) -> js
             created: annotation(annotation::CREATED),
             revision: annotation(annotation::REVISION),
             source: annotation(annotation::SOURCE),
+            model: annotation(annotation::ORIGIN),
         },
         history: publication.map(|p| json::Entry {
             height: p.height,
             id: p.id.clone(),
             time: p.time.clone(),
             author: p.author.clone(),
+            signed_by: p.signer.as_ref().map(ToString::to_string),
             message: p.publish.message.clone(),
             parent: p.parent.as_ref().map(ToString::to_string),
             from: p.publish.from.clone(),
         }),
-        record: found,
+        record: known.and_then(|known| known.record.clone()),
     }
 }
 
-fn text(held: &Held, report: &json::Show) -> String {
+fn text(held: &Held, report: &json::Show, known: &Result<Known, String>) -> String {
     let mut text = format!("{}\n", held.reference);
     let mut field = |name: &str, value: &str| {
         let _ = writeln!(
@@ -94,6 +137,7 @@ fn text(held: &Held, report: &json::Show) -> String {
     }
     if let Some(entry) = &report.history {
         field("published", &format!("{} by {}", entry.time, entry.author));
+        field("signed by", entry.signed_by.as_deref().unwrap_or("nobody"));
         field(
             "parent",
             entry.parent.as_deref().unwrap_or("none: the first version"),
@@ -111,6 +155,7 @@ fn text(held: &Held, report: &json::Show) -> String {
     }
     let origin = &report.origin;
     for (name, value) in [
+        ("origin", &origin.model),
         ("created", &origin.created),
         ("revision", &origin.revision),
         ("source", &origin.source),
@@ -130,10 +175,20 @@ fn text(held: &Held, report: &json::Show) -> String {
     for (name, value) in &report.params {
         field("param", &format!("{name} = {value}"));
     }
-    field(
-        "platform",
-        &format!("{}/{}", report.config.os, report.config.architecture),
-    );
+    if let Some(config) = &report.config {
+        field("platform", &format!("{}/{}", config.os, config.architecture));
+    }
+    if modelpack::is_own(&held.manifest) {
+        field("kind", &Kind::ModelPack.to_string());
+    }
+    if let Ok(known) = known.as_ref().map(|known| &known.holding)
+        && !known.is_own
+    {
+        field("kind", &known.described.kind.to_string());
+        for (name, value) in &known.described.about {
+            field(name, value);
+        }
+    }
     let bytes = report
         .layers
         .iter()
@@ -146,23 +201,41 @@ fn text(held: &Held, report: &json::Show) -> String {
         let name = base.name.as_deref().unwrap_or_default();
         field("base", format!("{name} {}", base.digest).trim());
     }
-    if report.content_root.is_none() {
-        text.push_str("\nan image without a list of its files: modelkeep did not make it\n");
-        return text;
-    }
-    if let Some(found) = &report.record {
+    let known = match known {
+        Ok(known) => known,
+        Err(reason) => {
+            let _ = writeln!(text, "\nits files cannot be listed: {}", human::clean(reason));
+            return text;
+        }
+    };
+    if let Some(found) = &known.record {
         text.push('\n');
         text.push_str(&record::text(found));
     }
     text.push('\n');
+    if known.files.is_none() {
+        text.push_str(&unlisted(held, &known.holding));
+        return text;
+    }
     let mut rows = vec![["FILE", "SIZE", "SHA256"].map(str::to_owned).to_vec()];
     rows.extend(report.files.iter().map(|file| {
-        vec![
-            file.path.clone(),
-            human::bytes(file.size),
-            file.digest.hex().to_owned(),
-        ]
+        let digest = file.digest.as_ref().map_or("not stated", |digest| digest.hex());
+        vec![file.path.clone(), human::bytes(file.size), digest.to_owned()]
     }));
     text.push_str(&human::table(&rows));
     text
+}
+
+/// What can be said of layers that would have to be read.
+fn unlisted(held: &Held, holding: &Holding) -> String {
+    let place = match holding.described.directory() {
+        Some(directory) => format!(" below {directory}"),
+        None => String::new(),
+    };
+    format!(
+        "which files it has{place}, and what they are, is not stated, and its layers are compressed ({}):\n\
+         `modelkeep inspect {1}` and `modelkeep pull {1}` read them\n",
+        human::bytes(holding.packed_bytes()),
+        held.reference
+    )
 }

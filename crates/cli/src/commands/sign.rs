@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, io::Read as _, path::Path};
 
 use modelkeep_core::{Digest, ModelPath, content::Error};
 use modelkeep_disk::publish;
-use modelkeep_ledger::signing::{Bundle, ModelStatement, Signer as _};
+use modelkeep_ledger::signing::{Bundle, ModelStatement};
 use modelkeep_package::{
     pack::hash_file,
     scan::{self, ScanOptions},
@@ -18,6 +18,7 @@ use crate::{
     held::Held,
     report::{Answer, human, json, progress::Progress},
     settings::Settings,
+    signature::{is_ignored, signed_files},
     signing,
 };
 
@@ -25,11 +26,11 @@ use crate::{
 const NAMED: usize = 10;
 
 pub(super) fn sign(arguments: &Sign, settings: &Settings, quiet: bool) -> Result<Answer, Failure> {
-    let key = signing::private_key(arguments.key.as_deref())?;
+    let key = signing::signer(arguments.key.as_deref())?;
     let quiet = quiet || arguments.json.json;
     let (name, files) = files(&arguments.model, &arguments.signature, settings, quiet)?;
     let statement = ModelStatement::new(name, files).map_err(Failure::failed)?;
-    let bundle = Bundle::sign(statement.to_bytes(), &key).map_err(Failure::failed)?;
+    let bundle = Bundle::sign(statement.to_bytes(), &*key).map_err(Failure::failed)?;
     let place = arguments.signature.display().to_string();
     publish::replace(&arguments.signature, &bundle.to_bytes())
         .map_err(|error| Failure::failed(Error::io(format!("write {place}"))(error)))?;
@@ -108,20 +109,13 @@ fn files(
     if !directory.is_dir() {
         let held = Held::find(settings, model)?;
         let contents = held.model()?;
-        let files = contents
-            .files()
-            .iter()
-            .map(|file| (file.path.clone(), file.digest.clone()));
-        return Ok((held.reference.name.to_string(), files.collect()));
+        return Ok((held.reference.name.to_string(), signed_files(&contents)));
     }
     let mut scan = scan::scan(directory, &ScanOptions::default()).map_err(Failure::failed)?;
     // The signature may lie in the directory that it is about.
     let own = fs::canonicalize(signature).ok();
     scan.files.retain(|file| {
-        let belongs_to_git = ModelStatement::IGNORED
-            .iter()
-            .any(|name| file.path.components().next() == Some(name));
-        !belongs_to_git && (own.is_none() || fs::canonicalize(&file.location).ok() != own)
+        !is_ignored(&file.path) && (own.is_none() || fs::canonicalize(&file.location).ok() != own)
     });
     let total = scan.files.iter().map(|file| file.stamp.size).sum();
     let progress = Progress::begin(quiet, total, "hashed");

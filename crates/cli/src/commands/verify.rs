@@ -1,18 +1,21 @@
 //! `modelkeep verify`
 
+mod entries;
+mod names;
+
 use std::{
     collections::{BTreeMap, HashSet},
     io,
 };
 
 use modelkeep_core::{
-    ByteRange, Contents, Descriptor, Digest, Document, Hasher, Manifest, Reference, RepoName, Tag,
-    annotation,
-    content::{Error, Names, Source},
+    ByteRange, Contents, Descriptor, Digest, Document, Hasher, Manifest, Reference, annotation,
+    content::{Error, Source},
     media,
 };
 use modelkeep_ledger::{History, Publication};
-use modelkeep_store::{Repository, Store};
+use modelkeep_package::modelpack;
+use modelkeep_store::Store;
 use modelkeep_transfer::in_parallel;
 
 use super::workers;
@@ -20,9 +23,11 @@ use crate::{
     args::Verify,
     error::{Exit, Failure, registry},
     held::{self, read_document},
-    publishing::untold,
+    lock::Place,
+    publishing::contents_of,
     report::{Answer, human, json, progress::Progress},
     settings::Settings,
+    signature::verified,
     wiring::{self, Endpoint},
 };
 
@@ -33,6 +38,10 @@ struct Findings {
     /// Manifests that have been looked at in the repository at hand.
     images: HashSet<Digest>,
     problems: Vec<String>,
+    /// What was wrong, and is right now.
+    healed: Vec<String>,
+    /// Tags that a signed history does not have.
+    unlisted: Vec<String>,
     /// Problems that say nothing of what is kept: a registry did not answer.
     unreachable: usize,
     repositories: u64,
@@ -41,19 +50,19 @@ struct Findings {
 
 pub(super) fn run(arguments: &Verify, settings: &Settings, quiet: bool) -> Result<Answer, Failure> {
     let mut findings = Findings::default();
-    let endpoint = match &arguments.version {
-        Some(text) => Some(findings.version(settings, text)?),
-        None if arguments.all => {
+    let subject = Subject::find(arguments, settings)?;
+    if arguments.heal {
+        findings.heal(&subject, settings)?;
+    }
+    let endpoint = match &subject {
+        Subject::Version(text) => Some(findings.version(settings, text)?),
+        Subject::All => {
             findings.store(&open(settings)?);
             None
         }
-        None => {
-            let (host, name) = wiring::place(settings, None, settings.repository_name()?)?;
-            let repository = wiring::repository(settings, host.as_ref(), &name)?;
-            match &repository {
-                Endpoint::Store(repository) => findings.repository(repository),
-                Endpoint::Remote(_) => findings.versions_of(&repository, &name)?,
-            }
+        Subject::Repository(place) => {
+            let repository = wiring::repository(settings, place.0.as_ref(), &place.1)?;
+            findings.repository(&repository, place)?;
             Some(repository)
         }
     };
@@ -65,6 +74,27 @@ pub(super) fn run(arguments: &Verify, settings: &Settings, quiet: bool) -> Resul
         Answer::done(text(&report))
     };
     Ok(Answer { exit, ..answer })
+}
+
+/// What is looked at.
+enum Subject {
+    /// Everything in the store.
+    All,
+    Repository(Place),
+    /// A version, as it was typed.
+    Version(String),
+}
+
+impl Subject {
+    fn find(arguments: &Verify, settings: &Settings) -> Result<Self, Failure> {
+        let is_repository = |text: &str| text.contains('/') && text.parse::<Reference>().is_err();
+        Ok(match &arguments.version {
+            Some(text) if is_repository(text) => Self::Repository(wiring::named(settings, Some(text))?),
+            Some(text) => Self::Version(text.clone()),
+            None if arguments.all => Self::All,
+            None => Self::Repository(wiring::named(settings, None)?),
+        })
+    }
 }
 
 /// What is wrong with a version.
@@ -110,15 +140,20 @@ impl Findings {
         let held::Named {
             reference,
             repository,
-            history,
             root,
             publication,
+            ..
         } = held::Named::find(settings, text)?;
         self.versions = 1;
         let source = repository.source();
         self.image(source, &root, publication.as_ref(), &reference.to_string());
+        let place = (reference.host.clone(), reference.name.clone());
+        let history = self.history(&repository, &place)?;
         if let Some(publication) = &publication {
-            self.tag(repository.names(), &reference, &history, publication);
+            self.signature(source, &history, publication, &reference.to_string());
+        }
+        if let Some(tag) = reference.tag() {
+            self.names(&repository, &place, &history, &|name| name == tag)?;
         }
         Ok(repository)
     }
@@ -147,7 +182,12 @@ impl Findings {
         });
         for name in names {
             match store.repository(&name) {
-                Ok(Some(repository)) => self.repository(&repository),
+                Ok(Some(repository)) => {
+                    let looked = self.repository(&Endpoint::Store(repository), &(None, name.clone()));
+                    if let Err(failure) = looked {
+                        self.problem(name.as_str(), &*failure.error);
+                    }
+                }
                 Ok(None) => {}
                 Err(error) => self.problem(name.as_str(), &error),
             }
@@ -166,107 +206,6 @@ impl Findings {
             }
             Err(error) => self.problem("blobs", &error),
         }
-    }
-
-    /// Everything that the names and the history of a repository reach.
-    fn repository(&mut self, repository: &Repository) {
-        self.repositories += 1;
-        // What one repository may read, another may not.
-        self.images.clear();
-        let name = repository.name();
-        // Before the history, which has the entry of each of them by then, whoever publishes meanwhile.
-        let tags = repository.tags();
-        let history = modelkeep_ledger::read(repository).unwrap_or_else(|error| {
-            self.problem(&format!("history of {name}"), &error);
-            History::default()
-        });
-        for publication in history.newest_first() {
-            self.versions += 1;
-            let reference = Reference {
-                host: None,
-                name: name.clone(),
-                target: modelkeep_core::name::Target::Tag(publication.version.clone()),
-            };
-            let what = reference.to_string();
-            self.image(repository, publication.manifest(), Some(publication), &what);
-            self.tag(repository, &reference, &history, publication);
-        }
-        match tags {
-            Ok(tags) => {
-                for tag in tags.iter().filter(|tag| history.version(tag).is_none()) {
-                    let what = format!("{name}:{tag}");
-                    match repository.resolve(tag) {
-                        Ok(Some(manifest)) => {
-                            self.image(repository, &manifest, None, &what);
-                            // What was just written to the history is next done to its tag.
-                            if history.newest() == Some(tag) {
-                                continue;
-                            }
-                            match history.alias(tag) {
-                                Some(moved) if moved.alias.manifest.digest != manifest.digest => {
-                                    self.problems.push(format!(
-                                        "{what}: the tag says {}, the history that it is an alias of {}, {}",
-                                        manifest.digest, moved.alias.version, moved.alias.manifest.digest
-                                    ));
-                                }
-                                Some(_) => {}
-                                None => self.lost(repository, &manifest, tag, &what),
-                            }
-                        }
-                        Ok(None) => {}
-                        Err(error) => self.problem(&what, &error),
-                    }
-                }
-            }
-            Err(error) => self.problem(&format!("tags of {name}"), &error),
-        }
-        match repository.manifests() {
-            Ok(manifests) => {
-                for manifest in manifests {
-                    self.image(
-                        repository,
-                        &manifest,
-                        None,
-                        &format!("{name}@{}", manifest.digest),
-                    );
-                }
-            }
-            Err(error) => self.problem(&format!("manifests of {name}"), &error),
-        }
-    }
-
-    /// All versions of a registry: as its history has them, and the tags of which that says nothing.
-    fn versions_of(&mut self, repository: &Endpoint, name: &RepoName) -> Result<(), Failure> {
-        self.repositories += 1;
-        let history = repository.history()?;
-        for publication in history.newest_first() {
-            let reference = Reference {
-                host: None,
-                name: name.clone(),
-                target: modelkeep_core::name::Target::Tag(publication.version.clone()),
-            };
-            self.versions += 1;
-            let what = reference.to_string();
-            self.image(
-                repository.source(),
-                publication.manifest(),
-                Some(publication),
-                &what,
-            );
-            self.tag(repository.names(), &reference, &history, publication);
-        }
-        for tag in untold(repository, &history)? {
-            let what = format!("{name}:{tag}");
-            match repository.names().resolve(&tag) {
-                Ok(Some(manifest)) => {
-                    self.versions += 1;
-                    self.image(repository.source(), &manifest, None, &what);
-                }
-                Ok(None) => {}
-                Err(error) => self.problem(&what, &error),
-            }
-        }
-        Ok(())
     }
 
     /// A manifest or index and all that it needs.
@@ -318,8 +257,8 @@ impl Findings {
         publication: Option<&Publication>,
         what: &str,
     ) {
-        // An artifact's config may be anything.
-        if !media::is_image_config(&manifest.config.media_type) {
+        // The config of another artifact may be anything.
+        if !media::is_image_config(&manifest.config.media_type) && !modelpack::is_own(manifest) {
             return;
         }
         let has_root = publication.is_some_and(|publication| publication.publish.root.is_some());
@@ -367,38 +306,19 @@ impl Findings {
         }
     }
 
-    /// The tag must say what the history says. The newest one may be missing: its publisher died before it, or is
-    /// about to write it, and the next one finishes that.
-    fn tag(&mut self, repository: &dyn Names, reference: &Reference, history: &History, is: &Publication) {
-        let Some(tag) = reference.tag() else { return };
-        let expected = &is.manifest().digest;
-        match repository.resolve(tag) {
-            Ok(Some(found)) if found.digest == *expected => {}
-            Ok(None) if history.last().is_some_and(|last| last.id == is.id) => {}
-            Ok(Some(found)) => {
-                self.problems.push(format!(
-                    "{reference}: the tag says {}, the history {expected}",
-                    found.digest
-                ));
-            }
-            Ok(None) => self.problems.push(format!(
-                "{reference}: the tag is gone; the history says {expected}"
-            )),
-            Err(error) => self.problem(&reference.to_string(), &error),
-        }
-    }
-
-    /// A tag outside the history must not point at what was published as a version of that name: an entry is there
-    /// before its tag, so the newest ones have been taken away.
-    fn lost(&mut self, repository: &Repository, manifest: &Descriptor, tag: &Tag, what: &str) {
-        let Ok(image) = held::read_manifest(repository, manifest) else {
+    /// The signature over the files must be that of the key which signed the entry, over the files that the version has.
+    fn signature(&mut self, source: &dyn Source, history: &History, publication: &Publication, what: &str) {
+        let Some(signature) = held::Signature::of(history, publication) else {
             return;
         };
-        let version = image.annotations.get(annotation::VERSION);
-        if image.annotations.contains_key(annotation::ROOT) && version.is_some_and(|v| v == tag.as_str()) {
-            self.problems.push(format!(
-                "{what}: it was published, and the history does not have it"
-            ));
+        self.blobs
+            .insert(signature.bundle.digest.clone(), signature.bundle.clone());
+        // What is wrong with the contents list is said where that is looked at.
+        let Some(contents) = contents_of(source, publication.manifest()) else {
+            return;
+        };
+        if let Err(error) = verified(source, &signature.bundle, &signature.key, &contents) {
+            self.problem(what, &error);
         }
     }
 
@@ -468,6 +388,8 @@ impl Findings {
             ok: self.problems.is_empty(),
             checked,
             problems: self.problems,
+            healed: self.healed,
+            unlisted: self.unlisted,
         };
         Ok((report, exit))
     }
@@ -475,11 +397,17 @@ impl Findings {
 
 fn text(report: &json::Verify) -> String {
     let checked = report.checked;
-    let mut text: String = report
-        .problems
-        .iter()
-        .map(|problem| format!("damaged: {}\n", human::clean(problem)))
-        .collect();
+    let lines = [
+        ("healed", &report.healed),
+        ("not in the history", &report.unlisted),
+        ("damaged", &report.problems),
+    ];
+    let lines = lines.into_iter().flat_map(|(what, lines)| {
+        lines
+            .iter()
+            .map(move |line| format!("{what}: {}\n", human::clean(line)))
+    });
+    let mut text: String = lines.collect();
     let counted = format!(
         "{}, {}, {}",
         human::count(checked.versions, "version"),

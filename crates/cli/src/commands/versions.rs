@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use modelkeep_core::{
     Descriptor, Digest, Document, SemVer, Tag, annotation,
-    content::{Error, Names, Source},
+    content::{Error, Source},
 };
 use modelkeep_inspect::Record;
 use modelkeep_ledger::History;
@@ -15,7 +15,7 @@ use crate::{
     args::Versions,
     condition::Condition,
     error::Failure,
-    held::{read_document, read_image, stated},
+    held::{self, read_document, read_image, stated},
     publishing::untold,
     report::{Answer, human, json},
     settings::Settings,
@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &Versions, settings: &Settings) -> Result<Answer, F
     let history = endpoint.history()?;
     let mut versions = published(&endpoint, &history)?;
     versions.extend(tagged(&endpoint, &history, settings)?);
-    let aliases = aliases(endpoint.names(), &history, settings)?;
+    let aliases = aliases(&endpoint, &history, settings)?;
     for version in &mut versions {
         version.aliases = aliases.get(&version.digest).cloned().unwrap_or_default();
     }
@@ -78,7 +78,12 @@ fn measure(endpoint: &Endpoint, versions: &mut [json::Version], asked: &[&str]) 
             // It was deleted since.
             return Ok(None);
         };
-        let (_, config) = read_image(source, &manifest)?;
+        let config = match read_image(source, &manifest) {
+            Ok((_, config)) => config,
+            // What others push has the config that they like.
+            Err(Error::Malformed { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
         let labels = config.config.labels.unwrap_or_default();
         Ok::<_, Failure>(
             labels
@@ -98,7 +103,7 @@ fn measure(endpoint: &Endpoint, versions: &mut [json::Version], asked: &[&str]) 
 
 /// Names that move, by what they point at: as the history has them, and as the settings declare those that it does not have.
 fn aliases(
-    names: &dyn Names,
+    endpoint: &Endpoint,
     history: &History,
     settings: &Settings,
 ) -> Result<HashMap<Digest, Vec<String>>, Failure> {
@@ -109,7 +114,7 @@ fn aliases(
     }
     let declared = settings.aliases.value.iter();
     for alias in declared.filter(|alias| history.alias(alias).is_none()) {
-        if let Some(target) = names.resolve(alias)? {
+        if let Some(target) = held::manifest_of(endpoint, history, alias)? {
             aliases.entry(target.digest).or_default().push(alias.to_string());
         }
     }
@@ -145,6 +150,7 @@ fn published(endpoint: &Endpoint, history: &History) -> Result<Vec<json::Version
                 new_bytes,
                 created: Some(publication.time),
                 author: Some(publication.author),
+                signed_by: publication.signer.map(|key| key.to_string()),
                 message: publication.publish.message,
                 parent: publication.parent.map(|parent| parent.to_string()),
                 content_root: publication.publish.root,
@@ -162,7 +168,10 @@ fn tagged(
     history: &History,
     settings: &Settings,
 ) -> Result<Vec<json::Version>, Failure> {
-    let mut tags = untold(endpoint, history)?;
+    let mut tags = match held::are_tags_believed(endpoint, history)? {
+        true => untold(endpoint, history)?,
+        false => Vec::new(),
+    };
     tags.retain(|tag| !settings.aliases.value.contains(tag));
     tags.sort_by_cached_key(|tag| (SemVer::parse(tag), tag.clone()));
     let (source, names) = (endpoint.source(), endpoint.names());
@@ -192,6 +201,7 @@ fn tagged(
                 new_bytes,
                 created: annotations.get(annotation::CREATED).cloned(),
                 author: None,
+                signed_by: None,
                 message: annotations.get(annotation::MESSAGE).cloned(),
                 parent: None,
                 content_root: annotations

@@ -18,7 +18,12 @@ pub(super) fn yank(arguments: &Yank, settings: &Settings) -> Result<Answer, Fail
     }
     let (reference, repository) = named(settings, &arguments.version)?;
     let version = tag(&reference)?;
-    let outcome = modelkeep_ledger::yank(repository.journal(), &who()?, version, &arguments.reason)?;
+    let outcome = modelkeep_ledger::yank(
+        repository.journal(),
+        &who(&repository)?,
+        version,
+        &arguments.reason,
+    )?;
     answer(
         &repository,
         &reference.name,
@@ -32,7 +37,7 @@ pub(super) fn yank(arguments: &Yank, settings: &Settings) -> Result<Answer, Fail
 pub(super) fn restore(arguments: &Restore, settings: &Settings) -> Result<Answer, Failure> {
     let (reference, repository) = named(settings, &arguments.version)?;
     let version = tag(&reference)?;
-    let outcome = modelkeep_ledger::restore(repository.journal(), &who()?, version)?;
+    let outcome = modelkeep_ledger::restore(repository.journal(), &who(&repository)?, version)?;
     answer(
         &repository,
         &reference.name,

@@ -32,6 +32,10 @@ fn advice(error: &Error) -> (Exit, Option<String>) {
             let hint = format!("allow {action}; `modelkeep policy` prints the least policy that is needed");
             return (Exit::Authentication, Some(hint));
         }
+        Error::Unauthorized { .. } => (
+            Exit::Authentication,
+            "name a key of the history in MODELKEEP_SIGNING_KEY",
+        ),
         Error::NoCredentials { .. } => (
             Exit::Authentication,
             "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run `aws sso login`",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use modelkeep_core::{Descriptor, Digest, ImageConfig, repositories::Enforcement};
 use modelkeep_inspect::{Record, danger::Finding};
+use modelkeep_ledger::Role;
 use modelkeep_provision::Plan;
 use serde::Serialize;
 
@@ -30,6 +31,8 @@ pub(crate) struct Version {
     pub(crate) new_bytes: u64,
     pub(crate) created: Option<String>,
     pub(crate) author: Option<String>,
+    /// The key that signed its entry in the history.
+    pub(crate) signed_by: Option<String>,
     pub(crate) message: Option<String>,
     pub(crate) aliases: Vec<String>,
     /// Why the version should not be taken into use.
@@ -51,7 +54,12 @@ pub(crate) struct Show {
     pub(crate) content_root: Option<Digest>,
     pub(crate) files: Vec<File>,
     pub(crate) layers: Vec<Descriptor>,
-    pub(crate) config: ImageConfig,
+    /// `None` for what is no image.
+    pub(crate) config: Option<ImageConfig>,
+    /// Who makes such versions; `None` for what holds no model.
+    pub(crate) kind: Option<&'static str>,
+    /// What the config of an artifact says of the model.
+    pub(crate) about: BTreeMap<&'static str, String>,
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) metrics: BTreeMap<String, f64>,
     pub(crate) params: BTreeMap<String, String>,
@@ -59,6 +67,45 @@ pub(crate) struct Show {
     pub(crate) origin: Origin,
     pub(crate) history: Option<Entry>,
     pub(crate) record: Option<Record>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Lock {
+    pub(crate) path: String,
+    pub(crate) changed: bool,
+    pub(crate) repositories: Vec<LockedRepository>,
+    pub(crate) models: Vec<LockedModel>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct LockedRepository {
+    pub(crate) name: String,
+    pub(crate) history: Option<Digest>,
+    pub(crate) height: Option<u64>,
+    pub(crate) head: Option<Digest>,
+    pub(crate) seen: String,
+    /// Whether the history is signed; `None` where it was not read.
+    pub(crate) signed: Option<bool>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct LockedModel {
+    pub(crate) repository: String,
+    pub(crate) version: String,
+    pub(crate) alias: Option<String>,
+    pub(crate) media_type: String,
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+    pub(crate) content_root: Option<Digest>,
+    pub(crate) signature: Option<Digest>,
+    pub(crate) signer: Option<String>,
+}
+
+/// All that `pull --locked` has pulled.
+#[derive(Serialize)]
+pub(crate) struct Locked {
+    pub(crate) path: String,
+    pub(crate) pulled: Vec<Pull>,
 }
 
 #[derive(Serialize)]
@@ -87,7 +134,8 @@ pub(crate) struct Side {
 pub(crate) struct File {
     pub(crate) path: String,
     pub(crate) size: u64,
-    pub(crate) digest: Digest,
+    /// `None` where only reading the file would tell.
+    pub(crate) digest: Option<Digest>,
     pub(crate) layer: Digest,
     pub(crate) offset: u64,
 }
@@ -112,6 +160,7 @@ pub(crate) struct Origin {
     pub(crate) created: Option<String>,
     pub(crate) revision: Option<String>,
     pub(crate) source: Option<String>,
+    pub(crate) model: Option<String>,
 }
 
 /// The entry of a version in the history.
@@ -121,6 +170,8 @@ pub(crate) struct Entry {
     pub(crate) id: Digest,
     pub(crate) time: String,
     pub(crate) author: String,
+    /// The key that signed it.
+    pub(crate) signed_by: Option<String>,
     pub(crate) message: Option<String>,
     pub(crate) parent: Option<String>,
     /// Where it was copied from.
@@ -136,6 +187,8 @@ pub(crate) struct Push {
     pub(crate) outcome: &'static str,
     /// Who keeps a version from being overwritten.
     pub(crate) enforcement: &'static str,
+    /// Whether the entry of the version in the history is signed.
+    pub(crate) signed: bool,
     pub(crate) files: u64,
     pub(crate) bytes: u64,
     pub(crate) bytes_read: u64,
@@ -159,6 +212,8 @@ pub(crate) struct Copy {
     pub(crate) content_root: Option<Digest>,
     pub(crate) outcome: &'static str,
     pub(crate) enforcement: Option<&'static str>,
+    /// Whether the entry of the version in the history is signed; none where nothing became a version.
+    pub(crate) signed: Option<bool>,
     pub(crate) blobs: u64,
     pub(crate) blobs_reused: u64,
     pub(crate) bytes_written: u64,
@@ -189,7 +244,11 @@ pub(crate) struct Pull {
     pub(crate) files: u64,
     pub(crate) bytes: u64,
     pub(crate) bytes_written: u64,
+    /// Where the signature is, if it was asked for.
+    pub(crate) signature: Option<String>,
     pub(crate) files_reused: u64,
+    /// That of all files of the version, also of those that were not included.
+    pub(crate) content_root: Option<Digest>,
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -198,6 +257,10 @@ pub(crate) struct Verify {
     pub(crate) ok: bool,
     pub(crate) checked: Checked,
     pub(crate) problems: Vec<String>,
+    /// What was wrong with tags and entries, and is right now.
+    pub(crate) healed: Vec<String>,
+    /// Tags that a signed history does not have.
+    pub(crate) unlisted: Vec<String>,
 }
 
 #[derive(Clone, Copy, Default, Serialize)]
@@ -287,6 +350,46 @@ pub(crate) struct NewKey {
     pub(crate) key: String,
 }
 
+/// A key of a history.
+#[derive(Serialize)]
+pub(crate) struct Key {
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    pub(crate) key: String,
+    pub(crate) role: Role,
+    pub(crate) name: Option<String>,
+    /// Height of the entry that listed it.
+    pub(crate) since: u64,
+    /// Whether it is the one that signs here.
+    pub(crate) at_hand: bool,
+    /// In PEM.
+    pub(crate) public_key: String,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Keys {
+    pub(crate) repository: String,
+    pub(crate) signed: bool,
+    pub(crate) keys: Vec<Key>,
+}
+
+/// What became of the keys of a history.
+#[derive(Serialize)]
+pub(crate) struct KeysChanged {
+    pub(crate) changed: bool,
+    #[serde(flatten)]
+    pub(crate) keys: Keys,
+}
+
+/// The entry that says that a history is still what it is.
+#[derive(Serialize)]
+pub(crate) struct Checkpoint {
+    pub(crate) repository: String,
+    pub(crate) height: u64,
+    pub(crate) id: Digest,
+    pub(crate) time: String,
+    pub(crate) signed_by: String,
+}
+
 /// An alias that points at a version, and who pointed it there.
 #[derive(Serialize)]
 pub(crate) struct Alias {
@@ -318,6 +421,8 @@ pub(crate) struct Changed {
 #[derive(Serialize)]
 pub(crate) struct Log {
     pub(crate) repository: String,
+    /// Whether the history lists keys: from some entry on, all are signed then.
+    pub(crate) signed: bool,
     pub(crate) events: Vec<Event>,
 }
 
@@ -327,6 +432,8 @@ pub(crate) struct Event {
     pub(crate) id: Digest,
     pub(crate) time: String,
     pub(crate) author: String,
+    /// The key that signed it.
+    pub(crate) signed_by: Option<String>,
     /// publish, delete, alias, yank, restore, keys or checkpoint.
     pub(crate) op: &'static str,
     pub(crate) name: String,
@@ -336,4 +443,31 @@ pub(crate) struct Event {
     pub(crate) version: Option<String>,
     /// What was said of it: a message, or the reason of a yank.
     pub(crate) message: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Doctor {
+    pub(crate) repository: String,
+    /// Who keeps versions from moving.
+    pub(crate) enforcement: &'static str,
+    pub(crate) promise: &'static str,
+    pub(crate) checks: Vec<Check>,
+    pub(crate) protocol_tags: Vec<ProtocolTags>,
+    pub(crate) left_behind: Vec<String>,
+}
+
+/// Something that was found out about a registry.
+#[derive(Debug, Serialize)]
+pub(crate) struct Check {
+    pub(crate) name: &'static str,
+    pub(crate) result: String,
+    pub(crate) detail: String,
+}
+
+/// Tags that are no versions, of one kind.
+#[derive(Serialize)]
+pub(crate) struct ProtocolTags {
+    pub(crate) kind: &'static str,
+    pub(crate) count: u64,
+    pub(crate) meaning: &'static str,
 }

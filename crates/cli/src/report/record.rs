@@ -71,6 +71,7 @@ fn fields(record: &Record) -> Vec<(&'static str, String)> {
     }
     field("datasets", Some(some(&lineage.datasets)));
     field("run", lineage.run.clone());
+    field("model", lineage.model.clone());
     for shown in record.metrics.iter().take(MOST) {
         field("metric", Some(metric(shown)));
     }

@@ -10,7 +10,7 @@ use modelkeep_core::{Mutability, RepoName, Tag, TagFilter, repositories::Enforce
 use serde::Deserialize;
 
 use super::FILE;
-use crate::error::SettingsError;
+use crate::{args::Format, error::SettingsError};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,6 +36,7 @@ pub(super) struct RepositoryTable {
     pub(super) resource_tags: BTreeMap<String, String>,
     pub(super) policy: Option<PathBuf>,
     pub(super) require_enforcement: Option<Enforcement>,
+    pub(super) max_age: Option<String>,
     #[serde(default)]
     pub(super) protect: bool,
     #[serde(default)]
@@ -58,6 +59,7 @@ pub(super) struct CatalogTable {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ImageTable {
+    pub(super) format: Option<Format>,
     pub(super) path: Option<String>,
     pub(super) base: Option<String>,
     pub(super) labels: Option<BTreeMap<String, String>>,

@@ -17,8 +17,22 @@ use crate::{
     settings::{Registry, Settings},
 };
 
-/// The registry in which the settings declare their repository.
+/// The registry in which the settings declare their repository, to look at it and to make it what is declared.
 pub(crate) fn registry(settings: &Settings) -> std::result::Result<Box<dyn Repositories>, Failure> {
+    // What is declared is no part of a history, and nobody signs it.
+    let who = Who {
+        time: now(),
+        author: Provenance::find(&settings.directory)?.author,
+        seal: None,
+    };
+    registry_for(settings, who)
+}
+
+/// As [`registry`], to delete a repository with its versions: `who` enters each of them in the history.
+pub(crate) fn registry_for(
+    settings: &Settings,
+    who: Who,
+) -> std::result::Result<Box<dyn Repositories>, Failure> {
     let options = || AwsOptions {
         endpoint_url: settings.endpoint_url.clone(),
         ca: settings.network.ca.clone(),
@@ -27,11 +41,7 @@ pub(crate) fn registry(settings: &Settings) -> std::result::Result<Box<dyn Repos
     Ok(match &settings.registry.value {
         Registry::Embedded => Box::new(Embedded {
             path: settings.store.value.clone(),
-            who: Who {
-                time: now(),
-                author: Provenance::find(&settings.directory)?.author,
-                seal: None,
-            },
+            who,
         }),
         Registry::EcrPublic => Box::new(aws::Repositories::ecr_public(&options())?),
         Registry::Ecr => Box::new(aws::Repositories::ecr(&options())?),

@@ -88,6 +88,14 @@ impl Home {
         serde_json::from_str(&self.ok(&arguments).stdout).unwrap()
     }
 
+    /// Runs what must print JSON and say by `code` that something is wrong.
+    #[track_caller]
+    pub(crate) fn refused_check(&self, arguments: &[&str], code: i32) -> Value {
+        let run = self.run(&[arguments, &["--json"]].concat());
+        assert_eq!(run.code, code, "{arguments:?}: {}{}", run.stdout, run.stderr);
+        serde_json::from_str(&run.stdout).unwrap()
+    }
+
     /// Runs what must be refused with `code`, and with `text` in the message.
     #[track_caller]
     pub(crate) fn refused(&self, arguments: &[&str], code: i32, text: &str) -> Run {

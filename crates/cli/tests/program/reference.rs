@@ -30,7 +30,9 @@ fn add(home: &Home, command: &[&str], text: &mut String) {
         .lines()
         .skip_while(|line| !line.starts_with("Commands:"))
         .skip(1)
-        .take_while(|line| !line.is_empty());
+        .take_while(|line| !line.is_empty())
+        // What goes on from the line before.
+        .filter(|line| !line.starts_with("   "));
     for name in listed.filter_map(|line| line.split_whitespace().next()) {
         add(home, &[command, &[name]].concat(), text);
     }

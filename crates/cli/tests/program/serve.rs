@@ -1,8 +1,10 @@
 //! `modelkeep serve` as a process among others.
 
 use std::{
+    fs::File,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
@@ -20,7 +22,17 @@ pub(crate) struct Serving {
 impl Serving {
     pub(crate) fn start(home: &Home, arguments: &[&str]) -> Self {
         let arguments = [&["serve", "--quiet", "--listen", "127.0.0.1:0"], arguments].concat();
-        let mut command = home.command(&arguments);
+        Self::begin(home.command(&arguments))
+    }
+
+    /// As [`Serving::start`], with what the server logs appended to a file.
+    pub(crate) fn start_with(mut command: Command, log: &Path) -> Self {
+        let log = File::options().create(true).append(true).open(log).unwrap();
+        command.stderr(log);
+        Self::begin(command)
+    }
+
+    fn begin(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -32,7 +44,7 @@ impl Serving {
         }
     }
 
-    fn send(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
+    pub(crate) fn send(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let length = body.len();
         let head = format!(

@@ -20,6 +20,7 @@ pub(crate) use places::{Lent, Lookup, Place};
 use crate::{
     Credential, Error, Secret,
     http::{Http, Origin, Reach, Request, Response, Url, escape},
+    probe::Identity,
     problem::{self, problem},
 };
 
@@ -105,6 +106,16 @@ impl Auth {
         let mut state = self.state();
         // Otherwise another thread has turned meanwhile.
         !state.given.contains(shown) || state.turn(status)
+    }
+
+    /// Whom the registry takes us for.
+    pub(crate) fn identity(&self) -> Identity {
+        let state = self.state();
+        match (&state.challenge, state.places.has_credentials()) {
+            (None, _) => Identity::Anybody,
+            (Some(_), false) => Identity::Anonymous,
+            (Some(_), true) => Identity::Known,
+        }
     }
 
     /// For messages: what was shown.

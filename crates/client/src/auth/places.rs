@@ -124,6 +124,11 @@ impl Places {
         false
     }
 
+    /// Whether the place that is on had any.
+    pub(super) fn has_credentials(&self) -> bool {
+        matches!(self.found, Some(Some(_)))
+    }
+
     /// For messages: what was shown.
     pub(super) fn used(&self) -> String {
         let mut text = match (&self.found, self.all.get(self.at)) {

@@ -8,12 +8,13 @@ use std::{
 
 #[cfg(target_os = "linux")]
 use rustix::io::Errno;
-use rustls::{ClientConnection, StreamOwned, pki_types::ServerName};
+use rustls::pki_types::ServerName;
 
 use super::{
     Reach,
     headers::Head,
     proxy::Proxy,
+    secure::Secure,
     tls::Trust,
     url::{Scheme, Url, is_public},
 };
@@ -43,14 +44,14 @@ impl Default for Timeouts {
 #[expect(clippy::large_enum_variant, reason = "a handful of connections exist")]
 enum Stream {
     Plain(TcpStream),
-    Tls(StreamOwned<ClientConnection, TcpStream>),
+    Tls(Secure),
 }
 
 impl Stream {
     fn socket(&self) -> &TcpStream {
         match self {
             Self::Plain(socket) => socket,
-            Self::Tls(stream) => &stream.sock,
+            Self::Tls(stream) => stream.socket(),
         }
     }
 }
@@ -141,9 +142,8 @@ impl Connection {
             Scheme::Https => {
                 let name = ServerName::try_from(origin.host.clone())
                     .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-                let tls = ClientConnection::new(trust.config()?, name)
-                    .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))?;
-                Stream::Tls(StreamOwned::new(tls, socket))
+                let secure = Secure::connect(trust.config()?, name, socket);
+                Stream::Tls(secure.map_err(|error| failed(named(error)))?)
             }
         };
         let plain_proxy = proxy.filter(|_| origin.scheme == Scheme::Http);
@@ -173,7 +173,7 @@ impl Connection {
 
     /// Whether to try once more after `error`: not if the other side has answered instead of reading on, and not when
     /// nothing moved for too long.
-    fn stuck(&self, error: io::Error, moved: Instant) -> io::Result<()> {
+    fn stuck(&mut self, error: io::Error, moved: Instant) -> io::Result<()> {
         match error.kind() {
             io::ErrorKind::Interrupted => Ok(()),
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
@@ -196,17 +196,19 @@ impl Connection {
         let end = offset.saturating_add(length);
         let mut at = offset;
         #[cfg(target_os = "linux")]
-        if let Stream::Plain(socket) = self.stream.get_ref() {
-            let mut moved = Instant::now();
-            while at < end {
-                let most = usize::try_from(end - at).unwrap_or(usize::MAX).min(1 << 30);
-                match rustix::fs::sendfile(socket, file, Some(&mut at), most) {
-                    Ok(0) => return Err(short_file()),
-                    Ok(_) => moved = Instant::now(),
-                    // Some file systems do not do that.
-                    Err(Errno::INVAL | Errno::NOSYS) => break,
-                    Err(error) => self.stuck(error.into(), moved)?,
-                }
+        let mut moved = Instant::now();
+        #[cfg(target_os = "linux")]
+        while at < end {
+            let Stream::Plain(socket) = self.stream.get_ref() else {
+                break;
+            };
+            let most = usize::try_from(end - at).unwrap_or(usize::MAX).min(1 << 30);
+            match rustix::fs::sendfile(socket, file, Some(&mut at), most) {
+                Ok(0) => return Err(short_file()),
+                Ok(_) => moved = Instant::now(),
+                // Some file systems do not do that.
+                Err(Errno::INVAL | Errno::NOSYS) => break,
+                Err(error) => self.stuck(error.into(), moved)?,
             }
         }
         let mut buffer = Vec::new();
@@ -225,9 +227,17 @@ impl Connection {
     }
 
     pub(super) fn head(&mut self) -> io::Result<Head> {
-        let stream = self.stream.get_mut();
-        stream.flush()?;
-        stream.socket().set_read_timeout(Some(self.timeouts.first_byte))?;
+        let moved = Instant::now();
+        while let Err(error) = self.stream.get_mut().flush() {
+            match self.stuck(error, moved) {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(error),
+                // The answer says why it does not want more, if there is one.
+                Err(_) => break,
+                Ok(()) => {}
+            }
+        }
+        let socket = self.stream.get_ref().socket();
+        socket.set_read_timeout(Some(self.timeouts.first_byte))?;
         let head = Head::read(&mut self.stream).map_err(named)?;
         let socket = self.stream.get_ref().socket();
         socket.set_read_timeout(Some(self.timeouts.progress))?;
@@ -239,14 +249,21 @@ impl Connection {
     }
 
     /// Whether nothing has come, and nothing was closed, since the last answer.
-    pub(super) fn is_idle(&self) -> bool {
-        let socket = self.stream.get_ref().socket();
-        let blocking = |on: bool| socket.set_nonblocking(!on).is_ok();
-        if !self.stream.buffer().is_empty() || !blocking(false) {
+    pub(super) fn is_idle(&mut self) -> bool {
+        if !self.stream.buffer().is_empty() {
             return false;
         }
-        let quiet = matches!(socket.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
-        blocking(true) && quiet
+        let stream = self.stream.get_mut();
+        if stream.socket().set_nonblocking(true).is_err() {
+            return false;
+        }
+        let quiet = match stream {
+            Stream::Plain(socket) => {
+                matches!(socket.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+            }
+            Stream::Tls(stream) => stream.is_quiet(),
+        };
+        stream.socket().set_nonblocking(false).is_ok() && quiet
     }
 }
 

@@ -4,6 +4,7 @@ mod body;
 mod connection;
 mod headers;
 mod proxy;
+mod secure;
 mod tls;
 mod url;
 
@@ -108,7 +109,7 @@ impl Http {
     /// Sends the head of a request whose body of `length` bytes follows by [`Upload::write`].
     pub(crate) fn begin(&self, request: &Request<'_>, length: u64) -> Result<Upload, Error> {
         // One that was closed meanwhile is found here, where nothing is lost yet.
-        while let Some(connection) = self.idle(request) {
+        while let Some(mut connection) = self.idle(request) {
             if connection.is_idle()
                 && let Ok(upload) = self.begin_on(connection, request, length)
             {

@@ -4,8 +4,10 @@
 mod ahead;
 mod auth;
 mod aws;
+mod history;
 mod manifests;
 mod network;
+mod probe;
 mod read;
 mod referrers;
 mod resume;

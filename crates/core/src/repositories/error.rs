@@ -37,6 +37,14 @@ pub enum Error {
         /// What the registry said.
         message: String,
     },
+    /// What is asked for is an entry in the history of the repository, to which who asks may not add.
+    #[error("the history of {name} cannot be added to: {reason}")]
+    Unauthorized {
+        /// The repository.
+        name: RepoName,
+        /// Why not.
+        reason: String,
+    },
     /// There is nothing to prove with who asks.
     #[error("no credentials for {registry}: {reason}")]
     NoCredentials {

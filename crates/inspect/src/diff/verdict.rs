@@ -25,6 +25,7 @@ fn said(record: &Record) -> BTreeMap<String, String> {
         ("quantization", record.quantization.clone()),
         ("relation", record.lineage.relation.clone()),
         ("run", record.lineage.run.clone()),
+        ("model", record.lineage.model.clone()),
         ("task", record.task.clone()),
         (
             "tokenizer",

@@ -46,6 +46,9 @@ impl Format {
 
 /// Looks at each file that has the name of a model file.
 pub(super) fn look(looking: &mut Looking<'_>) -> Result<(), SurveyError> {
+    let is_index = |path: &str| path.ends_with(".safetensors.index.json");
+    // Names that an index is compared with, if there is one.
+    let is_indexed = looking.list.iter().any(|(path, _)| is_index(path));
     let mut tensors: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
     for file in 0..looking.list.len() {
         let Some(format) = Format::of(&looking.list[file].0) else {
@@ -56,8 +59,10 @@ pub(super) fn look(looking: &mut Looking<'_>) -> Result<(), SurveyError> {
         match format {
             Format::Safetensors => {
                 if let Some(read) = looking.read(file, safetensors::read)? {
-                    let names = read.tensors.iter().map(|tensor| tensor.name.clone());
-                    tensors.insert(file, names.collect());
+                    if is_indexed {
+                        let names = read.tensors.iter().map(|tensor| tensor.name.clone());
+                        tensors.insert(file, names.collect());
+                    }
                     list(looking, file, read.tensors);
                 }
             }
@@ -96,7 +101,7 @@ pub(super) fn look(looking: &mut Looking<'_>) -> Result<(), SurveyError> {
         }
     }
     for file in 0..looking.list.len() {
-        if looking.list[file].0.ends_with(".safetensors.index.json") {
+        if is_index(&looking.list[file].0) {
             check_index(looking, file, &tensors)?;
         }
     }

@@ -10,6 +10,7 @@ pub(crate) const PATH: &str = "MLmodel";
 /// Puts what an `MLmodel` says into the record.
 pub(crate) fn apply(model: &Map<String, Value>, record: &mut Record) {
     record.lineage.run = text(model, "run_id");
+    record.lineage.model = text(model, "model_uuid").or_else(|| text(model, "model_id"));
     let flavors = model.get("flavors").and_then(Value::as_object);
     // The generic flavour says only how to call the others.
     let own = flavors
@@ -71,7 +72,7 @@ mod tests {
     #[test]
     fn flavour_run_and_signature_are_read() {
         let model = json!({
-            "run_id": "abc", "flavors": {"python_function": {}, "sklearn": {}},
+            "run_id": "abc", "model_id": "m-1", "flavors": {"python_function": {}, "sklearn": {}},
             "signature": {
                 "inputs": r#"[{"type":"double","name":"x","required":true},{"type":"tensor","tensor-spec":{"dtype":"float32","shape":[-1,28]}}]"#,
                 "outputs": "no JSON",
@@ -81,6 +82,7 @@ mod tests {
         apply(model.as_object().unwrap(), &mut record);
         assert_eq!(record.library.as_deref(), Some("sklearn"));
         assert_eq!(record.lineage.run.as_deref(), Some("abc"));
+        assert_eq!(record.lineage.model.as_deref(), Some("m-1"));
         let port = |name: &str, dtype: &str, shape: &[&str]| Port {
             name: name.into(),
             dtype: dtype.into(),

@@ -108,7 +108,7 @@ fn fuzz(format: &str, seeds: &[Vec<u8>], words: &[&[u8]], read: &dyn Fn(&dyn Byt
     let variable = |name| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let first = variable("MODELKEEP_FUZZ_FIRST").unwrap_or(0);
     let inputs = variable("MODELKEEP_FUZZ_INPUTS").unwrap_or(2_000);
-    let before = highest();
+    let (before, begun_all) = (highest(), Instant::now());
     for number in first..first + inputs {
         let mut numbers = Numbers::new(number);
         let seed = &seeds[numbers.below(seeds.len())];
@@ -126,6 +126,11 @@ fn fuzz(format: &str, seeds: &[Vec<u8>], words: &[&[u8]], read: &dyn Fn(&dyn Byt
         taken < MOST_MEMORY,
         "{format}: up to input {} {taken} bytes are taken",
         first + inputs
+    );
+    let took = begun_all.elapsed().as_secs();
+    println!(
+        "{format}: {inputs} inputs from {first} on, {took} s, {} KiB",
+        taken >> 10
     );
 }
 

@@ -7,12 +7,27 @@ use p256::{
     elliptic_curve::Generate as _,
 };
 use pkcs8::{
-    DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _, LineEnding,
+    DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _,
+    EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDocument,
 };
 
 /// The identity of a key: the SHA-256 of its SubjectPublicKeyInfo in DER, written `sha256:<hex>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(Digest);
+
+impl KeyId {
+    /// Its digits.
+    #[must_use]
+    pub fn hex(&self) -> &str {
+        self.0.hex()
+    }
+
+    /// The first twelve digits; for people, never for machines.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.0.short()
+    }
+}
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,7 +44,7 @@ impl FromStr for KeyId {
 }
 
 /// A key that cannot be used.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum KeyError {
     /// It is under a passphrase, and none was given.
     #[error("the key is under a passphrase")]
@@ -96,12 +111,7 @@ impl PrivateKey {
         let malformed = KeyError::Malformed("private");
         let secret = match (begin, passphrase) {
             (Some((ENCRYPTED, _)), None) => return Err(KeyError::Encrypted),
-            (Some((ENCRYPTED, pem)), Some(passphrase)) => {
-                SecretKey::from_pkcs8_encrypted_pem(pem, passphrase).map_err(|error| match error {
-                    pkcs8::Error::EncryptedPrivateKey(_) => KeyError::Passphrase,
-                    _ => malformed,
-                })?
-            }
+            (Some((ENCRYPTED, pem)), Some(passphrase)) => decrypt(pem, passphrase)?,
             (Some((PKCS8, pem)), _) => SecretKey::from_pkcs8_pem(pem).map_err(|_| malformed)?,
             (Some((_, pem)), _) => SecretKey::from_sec1_pem(pem).map_err(|_| malformed)?,
             (None, _) => return Err(malformed),
@@ -121,6 +131,20 @@ impl PrivateKey {
         pem.map(|pem| pem.to_string())
             .map_err(|_| KeyError::Malformed("private"))
     }
+}
+
+/// Opens a key that is under a passphrase. What a wrong passphrase makes of it is sometimes well padded, and no key.
+fn decrypt(pem: &str, passphrase: &str) -> Result<SecretKey, KeyError> {
+    let malformed = KeyError::Malformed("private");
+    let (_, document) = SecretDocument::from_pem(pem).map_err(|_| malformed.clone())?;
+    let sealed = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|_| malformed.clone())?;
+    let opened = sealed.decrypt(passphrase).map_err(|_| KeyError::Passphrase)?;
+    SecretKey::from_pkcs8_der(opened.as_bytes()).map_err(|_| {
+        match PrivateKeyInfoRef::try_from(opened.as_bytes()) {
+            Ok(_) => malformed,
+            Err(_) => KeyError::Passphrase,
+        }
+    })
 }
 
 impl Signer for PrivateKey {
@@ -224,6 +248,17 @@ mod tests {
 
     /// Made by `openssl ecparam -name prime256v1 -genkey`.
     const OPENSSL: &str = include_str!("testdata/openssl-sec1.pem");
+
+    #[test]
+    fn a_wrong_passphrase_is_one_whatever_it_makes_of_the_key() {
+        const CHEAP: &str = include_str!("testdata/openssl-one-iteration.pem");
+        assert!(PrivateKey::from_pem(CHEAP, Some("sesame")).is_ok());
+        // One in 256 leaves padding that is right.
+        for number in 0..2000 {
+            let opened = PrivateKey::from_pem(CHEAP, Some(&number.to_string()));
+            assert_eq!(opened.map(|_| ()), Err(KeyError::Passphrase), "{number}");
+        }
+    }
 
     #[test]
     fn a_key_comes_back_from_its_own_pem() {

@@ -4,7 +4,6 @@ use modelkeep_core::{Digest, InvalidPath, ModelPath, manifest, sha256::Sha256};
 use serde::{Deserialize, Serialize};
 
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
-const PREDICATE: &str = "https://model_signing/signature/v1.0";
 
 /// Which files a model has, as OpenSSF Model Signing (version 1.0) states it: independent of how they are packed, so
 /// that any tool can check a directory against it.
@@ -109,6 +108,9 @@ struct Resource {
 }
 
 impl ModelStatement {
+    /// The type of the predicate.
+    pub const PREDICATE: &'static str = "https://model_signing/signature/v1.0";
+
     /// The most files of a statement that is read.
     pub const MOST_FILES: usize = 100_000;
 
@@ -155,7 +157,7 @@ impl ModelStatement {
         } = document.predicate;
         let checks = [
             ("_type", document.statement == STATEMENT),
-            ("predicateType", document.predicate_type == PREDICATE),
+            ("predicateType", document.predicate_type == Self::PREDICATE),
             ("method", serialization.method == "files"),
             ("hash_type", serialization.hash_type == "sha256"),
             ("allow_symlinks", !serialization.allow_symlinks),
@@ -205,7 +207,7 @@ impl ModelStatement {
                     sha256: self.root().hex().to_owned(),
                 },
             }],
-            predicate_type: PREDICATE.to_owned(),
+            predicate_type: Self::PREDICATE.to_owned(),
             predicate: Predicate {
                 serialization: Serialization {
                     method: "files".to_owned(),

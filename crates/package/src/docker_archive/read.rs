@@ -226,7 +226,7 @@ impl Table {
                         table.links.insert(member.name, to);
                     }
                 }
-                Kind::Other => {}
+                Kind::Directory | Kind::Other(_) => {}
             }
         }
         Ok(table)

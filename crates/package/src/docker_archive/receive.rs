@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    io::{self, ErrorKind, Read},
+    io::{self, Read},
 };
 
 use modelkeep_core::{
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     image::Blob,
-    tar::read::{Input, Kind, Members, target as target_of},
+    tar::read::{Kind, Members, Stream, target as target_of},
 };
 
 /// Bytes of small members that are kept until the list at the end of the archive says what they are.
@@ -76,27 +76,10 @@ pub fn receive(
                     coming.links.insert(member.name, to);
                 }
             }
-            Kind::Other => {}
+            Kind::Directory | Kind::Other(_) => {}
         }
     }
     coming.finish()
-}
-
-struct Stream<R>(R);
-
-impl<R: Read> Read for Stream<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.0.read(into)
-    }
-}
-
-impl<R: Read> Input for Stream<R> {
-    fn pass(&mut self, bytes: u64) -> io::Result<()> {
-        match io::copy(&mut (&mut self.0).take(bytes), &mut io::sink())? {
-            passed if passed < bytes => Err(ErrorKind::UnexpectedEof.into()),
-            _ => Ok(()),
-        }
-    }
 }
 
 /// What a member came to.

@@ -3,7 +3,10 @@ use std::collections::BTreeMap;
 use modelkeep_core::{Contents, Descriptor, Digest, ImageConfig, Index, Platform, RootFs, annotation, media};
 
 use super::{Blob, ImageSettings, Provenance};
-use crate::base::{Base, BaseImage};
+use crate::{
+    base::{Base, BaseImage},
+    modelpack::ARTIFACT_TYPE,
+};
 
 /// The title that the descriptor of layer `number` of a version has: the path of its file, if there is one only.
 pub(crate) fn layer_title(contents: &Contents, number: usize) -> Option<String> {
@@ -108,4 +111,18 @@ pub(super) fn index(manifests: Vec<Descriptor>, annotations: BTreeMap<String, St
             annotations,
         },
     )
+}
+
+/// The entry of an artifact in an index, which no machine takes for an image.
+pub(super) fn artifact(manifest: &Descriptor) -> Descriptor {
+    let unknown = || "unknown".to_owned();
+    Descriptor {
+        platform: Some(Platform {
+            architecture: unknown(),
+            os: unknown(),
+            variant: None,
+        }),
+        artifact_type: Some(ARTIFACT_TYPE.to_owned()),
+        ..manifest.clone()
+    }
 }

@@ -5,7 +5,7 @@ use modelkeep_core::Limits;
 use super::*;
 use crate::{
     image::ImagePath,
-    layout::layout,
+    layout::{layout, layout_raw},
     testing::{MemorySink, Numbers, pack, random_tree, scan, tree},
 };
 
@@ -230,4 +230,31 @@ fn small_layers_are_one_write() {
     let plans = layout(&files, &ImagePath::default(), &Limits::default()).unwrap();
     pack_layer(&files, &plans[0], Some(&mut &sink), &mut |_: u64| {}).unwrap();
     assert_eq!(sink.bytes.lock().unwrap().len(), 512 * 5);
+}
+
+#[test]
+fn a_raw_layer_has_the_bytes_and_the_digest_of_its_file() {
+    let directory = directory(&[("a", 0), ("b", 1), ("c", (3 << 20) + 5)]);
+    let files = scan(directory.path());
+    for plan in layout_raw(&files, &Limits::default()).unwrap() {
+        let file = &files[plan.members()[0].file];
+        let bytes = fs::read(&file.location).unwrap();
+        let sink = MemorySink::default();
+        let packed = pack_layer(&files, &plan, Some(&mut &sink), &mut |_: u64| {}).unwrap();
+        assert!(*sink.bytes.lock().unwrap() == bytes);
+        assert_eq!(packed.hashed.digest(), &Digest::of(&bytes));
+        assert_eq!(packed.files, [packed.hashed.digest().clone()]);
+        for from in [0, 1, bytes.len() as u64 / 2] {
+            let mut fed = 0;
+            feed_layer(&files, &plan, from, &mut |piece| {
+                fed += match piece {
+                    Piece::Bytes(bytes) => bytes.len() as u64,
+                    Piece::File { length, .. } => length,
+                };
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(fed, (bytes.len() as u64).saturating_sub(from));
+        }
+    }
 }

@@ -247,3 +247,93 @@ fn what_may_surprise_is_warned_of() {
         ]
     );
 }
+
+/// A cache of the Hub with one snapshot of two files, one of them in a directory.
+fn cache(home: &Path, name: &str, revision: &str) -> std::path::PathBuf {
+    let model = home.join(name);
+    let snapshot = model.join("snapshots").join(revision);
+    fs::create_dir_all(snapshot.join("onnx")).unwrap();
+    fs::create_dir_all(model.join("blobs")).unwrap();
+    for (file, to, blob) in [
+        ("config.json", "../..", "abc"),
+        ("onnx/m.onnx", "../../..", "def"),
+    ] {
+        fs::write(model.join("blobs").join(blob), blob).unwrap();
+        symlink(format!("{to}/blobs/{blob}"), snapshot.join(file)).unwrap();
+    }
+    snapshot
+}
+
+#[test]
+fn a_snapshot_of_the_hub_is_taken_as_it_lies() {
+    let home = tempfile::tempdir().unwrap();
+    let revision = "0123456789abcdef0123456789abcdef01234567";
+    let place = cache(home.path(), "models--org--na.me-1", revision);
+    let found = scan(&place, &ScanOptions::default()).unwrap();
+    let paths: Vec<&str> = found.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(paths, ["config.json", "onnx/m.onnx"]);
+    let snapshot = Snapshot::of(&place).unwrap();
+    assert_eq!(
+        (snapshot.repository.as_str(), snapshot.revision.as_str()),
+        ("org/na.me-1", revision)
+    );
+    let alone = cache(home.path(), "models--gpt2", revision);
+    assert_eq!(Snapshot::of(&alone).unwrap().repository, "gpt2");
+}
+
+#[test]
+fn a_link_of_a_snapshot_to_anything_but_a_blob_is_refused() {
+    let revision = "0123456789abcdef0123456789abcdef01234567";
+    for target in [
+        "../../blobs",
+        "../../blobs/sub/x",
+        "../../refs/main",
+        "../other/x",
+        "/etc/passwd",
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        let place = cache(home.path(), "models--org--name", revision);
+        for file in ["blobs/sub/x", "refs/main", "snapshots/other/x"] {
+            let file = home.path().join("models--org--name").join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+        symlink(target, place.join("link")).unwrap();
+        let refused = scan(&place, &ScanOptions::default());
+        assert!(
+            matches!(
+                refused,
+                Err(ScanError::Symlink {
+                    problem: SymlinkProblem::Outside,
+                    ..
+                })
+            ),
+            "{target}: {refused:?}"
+        );
+    }
+    // A directory of blobs that lies elsewhere is none.
+    let home = tempfile::tempdir().unwrap();
+    let place = cache(home.path(), "models--org--name", revision);
+    let blobs = home.path().join("models--org--name/blobs");
+    fs::rename(&blobs, home.path().join("elsewhere")).unwrap();
+    symlink(home.path().join("elsewhere"), &blobs).unwrap();
+    assert!(scan(&place, &ScanOptions::default()).is_err());
+}
+
+#[test]
+fn what_only_looks_like_a_snapshot_is_none() {
+    let revision = "0123456789abcdef0123456789abcdef01234567";
+    for (name, revision) in [
+        ("datasets--org--name", revision),
+        ("models--", revision),
+        ("models--a--b--c", revision),
+        ("models--a b", revision),
+        ("models--org--name", "main"),
+        ("models--org--name", "0123456789ABCDEF0123456789abcdef01234567"),
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        let place = cache(home.path(), name, revision);
+        assert_eq!(Snapshot::of(&place), None, "{name} {revision}");
+        assert!(scan(&place, &ScanOptions::default()).is_err());
+    }
+}

@@ -10,7 +10,8 @@ use modelkeep_core::ModelPath;
 use rustix::io::Errno;
 
 use super::{
-    FileMode, ModelFile, Scan, ScanError, ScanOptions, Stamp, SymlinkProblem, Warning, ignored::Ignored,
+    FileMode, ModelFile, Scan, ScanError, ScanOptions, Snapshot, Stamp, SymlinkProblem, Warning,
+    ignored::Ignored,
 };
 
 /// A directory that is still to be read.
@@ -45,6 +46,7 @@ impl Line {
 struct Walk<'a> {
     directory: &'a Path,
     root: PathBuf,
+    snapshot: Option<Snapshot>,
     ignored: Ignored,
     most: usize,
     directories: usize,
@@ -63,6 +65,7 @@ pub(super) fn walk(directory: &Path, options: &ScanOptions) -> Result<Scan, Scan
     }
     let mut walk = Walk {
         directory,
+        snapshot: Snapshot::of(&root),
         ignored: Ignored::read(&root)?,
         most: options.most_files,
         directories: 0,
@@ -161,7 +164,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Where a symlink leads, if that is inside the directory.
+    /// Where a symlink leads, if that is inside the directory or to a blob of its cache.
     fn follow(&self, link: &Path) -> Result<(PathBuf, Metadata), ScanError> {
         let location = fs::canonicalize(link).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => symlink(link, SymlinkProblem::Dangling),
@@ -170,10 +173,11 @@ impl Walk<'_> {
             }
             _ => unreadable(link)(error),
         })?;
-        if !location.starts_with(&self.root) {
+        let metadata = fs::symlink_metadata(&location).map_err(unreadable(link))?;
+        let is_blob = |snapshot: &Snapshot| metadata.is_file() && snapshot.holds(&location);
+        if !location.starts_with(&self.root) && !self.snapshot.as_ref().is_some_and(is_blob) {
             return Err(symlink(link, SymlinkProblem::Outside));
         }
-        let metadata = fs::symlink_metadata(&location).map_err(unreadable(link))?;
         Ok((location, metadata))
     }
 }

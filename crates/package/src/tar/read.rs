@@ -26,8 +26,10 @@ pub(crate) enum Kind {
     File(u64),
     /// Another name for a member: beside itself if it is a symlink, from the root if it is not.
     Link { to: String, symbolic: bool },
-    /// A directory, a device, something else.
-    Other,
+    /// A directory.
+    Directory,
+    /// What a model cannot have, in words.
+    Other(&'static str),
 }
 
 /// What members are read from.
@@ -36,9 +38,28 @@ pub(crate) trait Input: Read {
     fn pass(&mut self, bytes: u64) -> io::Result<()>;
 }
 
+/// Bytes that come one after the other.
+pub(crate) struct Stream<R>(pub(crate) R);
+
+impl<R: Read> Read for Stream<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.read(into)
+    }
+}
+
+impl<R: Read> Input for Stream<R> {
+    fn pass(&mut self, bytes: u64) -> io::Result<()> {
+        match io::copy(&mut (&mut self.0).take(bytes), &mut io::sink())? {
+            passed if passed < bytes => Err(ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Reads an archive from its beginning to its end.
 pub(crate) struct Members<R> {
     input: R,
+    most: usize,
     /// Where the input is.
     at: u64,
     /// What of this member has not been read, and what fills its last block.
@@ -51,10 +72,19 @@ impl<R: Input> Members<R> {
     pub(crate) fn new(input: R) -> Self {
         Self {
             input,
+            most: MEMBERS,
             at: 0,
             left: 0,
             fill: 0,
             count: 0,
+        }
+    }
+
+    /// As [`Members::new`], where the caller keeps no more of the members than it can hold.
+    pub(crate) fn unbounded(input: R) -> Self {
+        Self {
+            most: usize::MAX,
+            ..Self::new(input)
         }
     }
 
@@ -67,7 +97,7 @@ impl<R: Input> Members<R> {
                 return Ok(None);
             };
             self.count += 1;
-            if self.count > MEMBERS {
+            if self.count > self.most {
                 return Err(wrong("it has too many members"));
             }
             let flag = header[156];
@@ -80,20 +110,31 @@ impl<R: Input> Members<R> {
             self.fill = (BLOCK - self.left % BLOCK) % BLOCK;
             match flag {
                 b'x' => said.read(&self.extension()?)?,
-                // What it says holds for all members, and nothing of it matters here.
-                b'g' => drop(self.extension()?),
+                b'g' => {
+                    let mut of_all = Said::default();
+                    of_all.read(&self.extension()?)?;
+                    // Readers do not agree on what the name of all members is.
+                    if of_all != Said::default() {
+                        return Err(wrong("a header gives all members one name or size"));
+                    }
+                }
                 b'L' => said.path = Some(text(&self.extension()?)),
                 b'K' => said.link = Some(text(&self.extension()?)),
                 _ => {
                     let name = said.path.take().unwrap_or_else(|| name(&header));
                     let link = said.link.take().unwrap_or_else(|| text(&header[157..257]));
                     let kind = match flag {
+                        _ if said.is_sparse => Kind::Other("a sparse file"),
                         0 | b'0' | b'7' if !name.ends_with('/') => Kind::File(size),
+                        0 | b'0' | b'7' | b'5' => Kind::Directory,
                         b'1' | b'2' => Kind::Link {
                             to: link,
                             symbolic: flag == b'2',
                         },
-                        _ => Kind::Other,
+                        b'3' | b'4' => Kind::Other("a device"),
+                        b'6' => Kind::Other("a pipe"),
+                        b'S' => Kind::Other("a sparse file"),
+                        _ => Kind::Other("of a type that only some programs know"),
                     };
                     return Ok(Some(Member {
                         name: plain(&name),
@@ -159,11 +200,12 @@ impl<R: Input> Read for Members<R> {
 }
 
 /// What a pax header, or one of GNU's, says about the next member.
-#[derive(Default)]
+#[derive(Default, PartialEq, Eq)]
 struct Said {
     path: Option<String>,
     link: Option<String>,
     size: Option<u64>,
+    is_sparse: bool,
 }
 
 impl Said {
@@ -187,9 +229,12 @@ impl Said {
                 .ok_or_else(malformed)?;
             let (key, value) = (&record[..equals], &record[equals + 1..]);
             match key {
+                // What comes after a zero, some readers take and some do not.
+                b"path" | b"linkpath" if value.contains(&0) => return Err(malformed()),
                 b"path" => self.path = Some(text(value)),
                 b"linkpath" => self.link = Some(text(value)),
                 b"size" => self.size = Some(text(value).parse().map_err(|_| malformed())?),
+                _ if key.starts_with(b"GNU.sparse.") => self.is_sparse = true,
                 _ => {}
             }
             records = records.get(length..).ok_or_else(malformed)?;
@@ -221,7 +266,8 @@ fn number(field: &[u8]) -> io::Result<u64> {
     let malformed = || wrong("a number in the header of a member is malformed");
     if field[0] & 0x80 != 0 {
         let (high, low) = field.split_at(field.len() - 8);
-        if high[0] != 0x80 || high[1..].iter().any(|&byte| byte != 0) {
+        // That of eight bytes, the checksum, has no room for it.
+        if high.first() != Some(&0x80) || high[1..].iter().any(|&byte| byte != 0) {
             return Err(malformed());
         }
         return Ok(low.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)));
@@ -324,7 +370,7 @@ mod tests {
         bytes.extend(super::super::tail(70_000));
         bytes.extend(super::super::END);
         let found = members(&bytes).unwrap();
-        assert_eq!(found[0].0.kind, Kind::Other);
+        assert_eq!(found[0].0.kind, Kind::Directory);
         assert_eq!(found[1].0.name, "n".repeat(150));
         assert_eq!(found[1].0.offset, at);
         assert_eq!(found[1].1.len(), 70_000);
@@ -346,6 +392,7 @@ mod tests {
         };
         assert!(members(&changed(0, b'z')).is_err());
         assert!(members(b"<html>".repeat(200).as_slice()).is_err());
+        assert!(members(&changed(148, 0x80)).is_err());
         let mut header = ::tar::Header::new_gnu();
         header.set_size(u64::MAX);
         header.set_cksum();

@@ -10,8 +10,9 @@ use modelkeep_core::{Buffer, Contents, Digest, ModelPath, sha256::Sha256};
 use modelkeep_disk::{Dir, Kind};
 
 use super::{
-    Existing, Job, Obstacle, UnpackError, each, io_error,
+    Existing, Job, Obstacle, UnpackError, each, io_error, most_bytes,
     place::{Place, file_name, open_directory, parent},
+    stage,
     write::partial_name,
 };
 use crate::scan::PARTIAL_PREFIX;
@@ -50,6 +51,9 @@ pub(super) fn clean(
             }
             let name = name.to_str();
             if name.is_some_and(|name| partial.contains(&(directory, name.to_owned()))) {
+                continue;
+            }
+            if directory.is_empty() && name.is_some_and(|name| name == stage::name()) {
                 continue;
             }
             if let Some(name) = name.filter(|name| name.starts_with(PARTIAL_PREFIX)) {
@@ -123,7 +127,7 @@ pub(super) fn missing<'a>(
     on_bytes: &(dyn Fn(u64) + Sync),
 ) -> Result<Vec<Job<'a>>, UnpackError> {
     let right = Mutex::new(HashSet::new());
-    each(workers, jobs, &|job, buffer| {
+    each(workers, jobs, most_bytes(jobs, workers), &|job, buffer| {
         let path = &job.file.path;
         let found = look(root, job, buffer).map_err(io_error(format!(
             "read {}",

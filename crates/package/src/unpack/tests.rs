@@ -6,9 +6,24 @@ use std::{
 };
 
 use super::*;
-use crate::testing::{Memory, Numbers, Version, pack, random_tree, tree};
+use crate::testing::{Memory, Numbers, Version, pack, random_tree, scan, tree};
 
 const EVERYTHING: &(dyn Fn(&ModelPath) -> bool + Sync) = &|_| true;
+
+/// As a version of ours: all its layers are archives that are not compressed, and its files are listed.
+fn unpack(
+    source: &dyn Source,
+    layers: &[Descriptor],
+    contents: &Contents,
+    include: &(dyn Fn(&ModelPath) -> bool + Sync),
+    destination: &Path,
+    options: &UnpackOptions,
+    on_bytes: &(dyn Fn(u64) + Sync),
+) -> Result<Unpacked, UnpackError> {
+    let described = crate::testing::described(layers);
+    let known = Some(contents);
+    super::unpack(source, &described, known, include, destination, options, on_bytes)
+}
 
 fn options(existing: Existing) -> UnpackOptions {
     UnpackOptions { existing, workers: 2 }
@@ -483,7 +498,47 @@ fn hostile_contents_lists_are_refused_before_anything_is_written() {
         refuse(ours(), vec![entry("a", 50, 0), entry("b", 50, 49)]),
         UnpackError::Place(path) if path.as_str() == "b"
     ));
+    // The manifest has the layer once, whatever the list says.
+    let again = FileEntry {
+        layer: 1,
+        ..entry("b", 50, 0)
+    };
+    assert!(matches!(
+        refuse([ours(), ours()].concat(), vec![entry("a", 50, 0), again]),
+        UnpackError::Place(path) if path.as_str() == "b"
+    ));
     let many = (0..=100_000).map(|n| entry(&n.to_string(), 0, 0)).collect();
     assert!(matches!(refuse(ours(), many), UnpackError::TooManyFiles { .. }));
     assert!(matches!(refuse(ours(), vec![]), UnpackError::NothingIncluded));
+}
+
+#[test]
+fn files_with_the_same_bytes_may_each_have_a_layer() {
+    let model = tempfile::tempdir().unwrap();
+    for path in ["a", "b", "c"] {
+        fs::write(model.path().join(path), b"the same").unwrap();
+    }
+    let files = scan(model.path());
+    let plans = crate::layout::layout_raw(&files, &modelkeep_core::Limits::default()).unwrap();
+    let mut memory = Memory::default();
+    let digests = vec![memory.add(b"the same".to_vec()); 3];
+    let layers: Vec<Descriptor> = plans
+        .iter()
+        .map(|plan| crate::modelpack::layer_descriptor(&files, plan, &digests[0]))
+        .collect();
+    let contents = crate::image::contents(&files, &digests, &plans, &digests).unwrap();
+    let image = crate::modelpack::build(
+        contents.clone(),
+        &layers,
+        &Default::default(),
+        &Default::default(),
+        &Default::default(),
+        &modelkeep_core::Limits::default(),
+    );
+    let manifest = serde_json::from_slice(&image.unwrap().manifests[0].bytes).unwrap();
+    let described = crate::foreign::listed(&manifest, &[], &contents).unwrap();
+    let to = model.path().join("copy");
+    let (known, options) = (Some(&contents), options(Existing::Refuse));
+    super::unpack(&memory, &described, known, EVERYTHING, &to, &options, &|_| {}).unwrap();
+    assert_eq!(tree(&to).len(), 3);
 }

@@ -15,9 +15,9 @@ use super::{
 use crate::{scan::PARTIAL_PREFIX, stream::BUFFER};
 
 /// Mode of a file before the umask.
-const MODE: u32 = 0o644;
+pub(super) const MODE: u32 = 0o644;
 /// Most bytes that are read at once: they are hashed next, and should still be in the processor's cache.
-const READ: usize = 256 << 10;
+pub(super) const READ: usize = 256 << 10;
 
 /// Parts of a file below this are not worth to be kept: a multiple of what is written at once.
 const KEPT: u64 = BUFFER as u64;
@@ -102,7 +102,7 @@ fn copy(
     buffer: &mut Buffer,
     on_bytes: &mut dyn FnMut(u64),
 ) -> Result<(), UnpackError> {
-    let Job { file: entry, layer } = job;
+    let (entry, layer) = (job.file, job.layer());
     let path = &entry.path;
     let failed = || io_error(format!("write {path}"));
     let mut hasher = Hasher::new(entry.digest.algorithm());

@@ -106,6 +106,8 @@ impl From<Fault> for ApiError {
                             .status(Status::INTERNAL_ERROR)
                     },
                     Status::INTERNAL_ERROR => Self::internal(detail),
+                    // A history that is signed: no leave that the registry gives would help.
+                    Status::CONFLICT => Self::new("AccessDeniedException", said()),
                     Status::CONTENT_TOO_LARGE => {
                         Self::new("RequestEntityTooLargeException", said()).status(Status::CONTENT_TOO_LARGE)
                     }

@@ -15,7 +15,10 @@ use super::{
     page::Page,
     resource_tags::{self, ResourceTag},
 };
-use crate::access::Permission;
+use crate::{
+    access::Permission,
+    reply::{Fault, chain},
+};
 
 /// A filter of a policy of tags, in the shape that private ECR gives it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -77,9 +80,10 @@ impl Call<'_, '_, '_> {
                      contains images"
                 ),
             ),
+            Error::Unauthorized { .. } => Fault::signed().into(),
             Error::Invalid(flaw) => flawed(flaw),
             Error::Content(error) => error.into(),
-            other => crate::reply::Fault::internal(crate::reply::chain(&other)).into(),
+            other => Fault::internal(chain(&other)).into(),
         }
     }
 

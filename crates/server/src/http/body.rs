@@ -244,8 +244,8 @@ impl<'c> Body<'c> {
             return false;
         }
         self.limit(drain);
-        let mut scratch = [0; 4096];
         while self.left != Left::Done {
+            let mut scratch = [0; 4096];
             if self.read(&mut scratch).is_err() {
                 return false;
             }

@@ -125,7 +125,7 @@ impl Response {
     pub fn new(status: Status) -> Self {
         Self {
             status,
-            fields: Vec::with_capacity(256),
+            fields: Vec::with_capacity(512),
             body: ReplyBody::Empty,
             close: false,
             note: None,
@@ -136,16 +136,10 @@ impl Response {
     /// line.
     #[must_use]
     pub fn field(mut self, name: &'static str, value: impl fmt::Display) -> Self {
-        use std::io::Write;
+        use std::fmt::Write;
         self.fields.extend_from_slice(name.as_bytes());
         self.fields.extend_from_slice(b": ");
-        let start = self.fields.len();
-        write!(self.fields, "{value}").expect("writing to memory cannot fail");
-        for byte in &mut self.fields[start..] {
-            if byte.is_ascii_control() {
-                *byte = b'?';
-            }
-        }
+        write!(Value(&mut self.fields), "{value}").expect("writing to memory cannot fail");
         self.fields.extend_from_slice(b"\r\n");
         self
     }
@@ -218,6 +212,22 @@ impl Response {
 
     pub(crate) fn closes(&self) -> bool {
         self.close
+    }
+}
+
+/// Takes the value of a field.
+struct Value<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Value<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let start = self.0.len();
+        self.0.extend_from_slice(text.as_bytes());
+        for byte in &mut self.0[start..] {
+            if byte.is_ascii_control() {
+                *byte = b'?';
+            }
+        }
+        Ok(())
     }
 }
 

@@ -7,11 +7,10 @@ use std::{
 
 use modelkeep_core::{
     Descriptor, RepoName, Tag,
-    content::{Error, Names, Source},
+    content::{Error, Source},
     name::Target,
 };
 use modelkeep_ledger::{self as ledger, DeleteError, Force, TagError};
-use modelkeep_store::Repository;
 
 use super::{KEEP, conditions};
 use crate::{
@@ -44,15 +43,15 @@ pub(crate) fn read(
     reference: &Target,
 ) -> Result<Response, Fault> {
     exchange.authorize(&[Permission::pull(name.as_str())])?;
-    let repository = exchange.registry.repository(name)?;
-    let found = match reference {
-        Target::Tag(tag) => match repository.resolve(tag)? {
-            None => by_history(exchange, &repository, tag)?,
+    let registry = exchange.registry;
+    let manifest = match reference {
+        Target::Tag(tag) => match registry.store.resolve(name, tag)? {
+            None => by_history(exchange, name, tag)?.map(Arc::new),
             found => found,
         },
-        Target::Digest(digest) => repository.manifest(digest)?,
+        Target::Digest(digest) => registry.repository(name)?.manifest(digest)?.map(Arc::new),
     };
-    let manifest = found.ok_or_else(|| unknown(reference))?;
+    let manifest = manifest.ok_or_else(|| unknown(reference))?;
     let keep = match reference {
         Target::Tag(_) => "no-cache",
         Target::Digest(_) => KEEP,
@@ -70,31 +69,25 @@ pub(crate) fn read(
     if exchange.request.method() == Method::Head {
         return Ok(response.body(ReplyBody::HeadOf(manifest.size)));
     }
-    Ok(response.body(body(exchange, &repository, &manifest)?))
+    Ok(response.body(body(exchange, name, &manifest)?))
 }
 
 /// What a tag that is not there is by the history, whose publisher may have died before it wrote the tag.
-fn by_history(
-    exchange: &Exchange<'_, '_>,
-    repository: &Repository,
-    tag: &Tag,
-) -> Result<Option<Descriptor>, Fault> {
+fn by_history(exchange: &Exchange<'_, '_>, name: &RepoName, tag: &Tag) -> Result<Option<Descriptor>, Fault> {
+    let repository = exchange.registry.repository(name)?;
     if tag.is_reserved() {
         return Ok(None);
     }
-    let recent = exchange.registry.histories.of(repository.name());
-    Ok(recent.look_up::<TagError>(repository, tag)?)
+    let recent = exchange.registry.histories.of(name);
+    Ok(recent.look_up::<TagError>(&repository, tag)?)
 }
 
-fn body(
-    exchange: &Exchange<'_, '_>,
-    repository: &Repository,
-    manifest: &Descriptor,
-) -> Result<ReplyBody, Fault> {
+fn body(exchange: &Exchange<'_, '_>, name: &RepoName, manifest: &Descriptor) -> Result<ReplyBody, Fault> {
     let cache = &exchange.registry.manifests;
     if let Some(bytes) = cache.get(&manifest.digest) {
         return Ok(ReplyBody::Shared(bytes));
     }
+    let repository = exchange.registry.repository(name)?;
     if cache.takes(manifest.size) {
         let bytes: Arc<[u8]> = repository.fetch(manifest, MOST_BYTES)?.into();
         cache.insert(&manifest.digest, &bytes);

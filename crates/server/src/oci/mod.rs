@@ -3,6 +3,7 @@
 pub(crate) mod blobs;
 pub(crate) mod catalog;
 mod conditions;
+pub(crate) mod history;
 pub(crate) mod manifests;
 mod page;
 mod ranges;

@@ -64,6 +64,7 @@ pub(crate) const NAMES: &[&str] = &[
     "\u{e9}",
     "%ff",
     "tags/list",
+    "_modelkeep/history",
     "..",
 ];
 pub(crate) const TAGS: &[&str] = &[
@@ -302,6 +303,7 @@ fn target(random: &mut Random, known: &Known) -> String {
     match random.below(9) {
         0 => format!("/v2/{name}/blobs/{}", digest(random, known)),
         1 => format!("/v2/{name}/manifests/{}", reference(random, known)),
+        2 if random.below(2) == 0 => format!("/v2/{name}/_modelkeep/history"),
         2 => format!("/v2/{name}/tags/list"),
         3 => format!("/v2/{name}/referrers/{}", digest(random, known)),
         4 => "/v2/_catalog".to_owned(),

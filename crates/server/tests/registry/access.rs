@@ -12,7 +12,7 @@ use crate::support::Running;
 /// `ada:lovelace`, hashed with the least cost that there is.
 const ACCOUNTS: &str = "ada:$2y$04$loBUR6ZYRYrlTXJIFbhQz.0TVt5asJLwhRjTrx5ii4lvH/D7.pn9O\n";
 
-fn accounts(home: &TempDir, settings: &str) -> AccessConfig {
+pub(crate) fn accounts(home: &TempDir, settings: &str) -> AccessConfig {
     let path = home.path().join("htpasswd");
     std::fs::write(&path, ACCOUNTS).unwrap();
     AccessConfig {
@@ -22,7 +22,7 @@ fn accounts(home: &TempDir, settings: &str) -> AccessConfig {
 }
 
 /// `ada:lovelace`.
-const ADA: (&str, &str) = ("Authorization", "Basic YWRhOmxvdmVsYWNl");
+pub(crate) const ADA: (&str, &str) = ("Authorization", "Basic YWRhOmxvdmVsYWNl");
 
 #[test]
 fn accounts_pull_and_push_by_token_and_strangers_do_not() {

@@ -18,7 +18,7 @@ use crate::support::{Answer, Running, manifest};
 const SECRET: &str = "a secret";
 
 /// A server with one key, which may do all.
-fn config() -> ServeConfig {
+pub(crate) fn config() -> ServeConfig {
     let rule = r#"who = "*"
         actions = ["pull", "push", "delete", "catalog"]"#;
     ServeConfig {
@@ -78,7 +78,7 @@ fn send(server: &Running, operation: &str, body: &[u8], secret: &str) -> Answer 
 
 /// A call that is done; its answer.
 #[track_caller]
-fn call(server: &Running, operation: &str, input: &Value) -> Value {
+pub(crate) fn call(server: &Running, operation: &str, input: &Value) -> Value {
     let answer = send(server, operation, input.to_string().as_bytes(), SECRET);
     assert_eq!(answer.status, 200, "{}", answer.text());
     serde_json::from_slice(&answer.body).unwrap()
@@ -86,7 +86,7 @@ fn call(server: &Running, operation: &str, input: &Value) -> Value {
 
 /// A call that is refused; the error's name.
 #[track_caller]
-fn refused(server: &Running, operation: &str, input: &Value) -> String {
+pub(crate) fn refused(server: &Running, operation: &str, input: &Value) -> String {
     let answer = send(server, operation, input.to_string().as_bytes(), SECRET);
     assert_eq!(answer.status, 400, "{}", answer.text());
     let error: Value = serde_json::from_slice(&answer.body).unwrap();
@@ -370,4 +370,23 @@ fn a_server_with_keys_alone_lets_nobody_in_without() {
         401
     );
     assert_eq!(server.get("/metrics").status, 401);
+}
+
+/// The login that the API gives, for `/v2/`.
+fn bearer(server: &Running) -> String {
+    let login = call(server, "GetAuthorizationToken", &json!({}));
+    let token = login["authorizationData"]["authorizationToken"].as_str();
+    format!("Bearer {}", token.unwrap())
+}
+
+/// A push over `/v2/` by whoever has the key.
+pub(crate) fn push(server: &Running, repository: &str, reference: &str, mark: &str) -> (Answer, Digest) {
+    let bearer = bearer(server);
+    server.push_as(repository, reference, mark, &[("Authorization", bearer.as_str())])
+}
+
+/// A body sent to a path of `/v2/` by whoever has the key.
+pub(crate) fn post(server: &Running, path: &str, body: &[u8]) -> Answer {
+    let bearer = bearer(server);
+    server.send("POST", path, &[("Authorization", bearer.as_str())], body)
 }

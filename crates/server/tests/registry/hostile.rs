@@ -29,6 +29,9 @@ fn no_malformed_request_is_answered_500() {
             "/v2/_catalog?last=%2f%2f",
             "/v2/a/referrers/sha256:0?artifactType=%0d%0aX:y",
             "/v2/a/manifests/1.0?tag=%2e%2e",
+            "/v2/a/_modelkeep/history",
+            "/v2/a/_modelkeep/history?from=%00",
+            "/v2/_modelkeep/history",
             "/token?scope=%00",
         ] {
             heads.push(format!(

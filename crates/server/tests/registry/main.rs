@@ -5,6 +5,7 @@
 mod access;
 mod conformance;
 mod ecr_public;
+mod history;
 mod hostile;
 mod immutability;
 mod operation;

@@ -116,10 +116,15 @@ impl<'a> Sent<'a> {
             let (received, progress) = self.receive(&nowhere, all_there)?;
             let said = Said::read(&Documents(&received), &received.manifest.descriptor, None);
             let outcome = into.judge(&said.model.standing(received.manifest.descriptor.clone()))?;
-            let done = done(&received, outcome);
+            if outcome != "unchanged" {
+                into.admit()?;
+            }
+            let mut done = done(&received, outcome);
+            done.keeper = Some(into.keeper);
             self.job.end(progress, &done);
             return Ok(done);
         }
+        into.admit()?;
         let made = into.made()?;
         let (received, progress) = self.receive(made.target(), all_there)?;
         let said = Said::read(&Documents(&received), &received.manifest.descriptor, None);
@@ -136,6 +141,8 @@ impl<'a> Sent<'a> {
         let (outcome, digest) = into.publish(&made, arrived)?;
         let mut done = done(&received, outcome);
         done.digest = Some(digest);
+        done.keeper = Some(into.keeper);
+        done.signed = Some(into.is_signed(outcome));
         self.job.end(progress, &done);
         Ok(done)
     }

@@ -1,14 +1,15 @@
 //! Into a version: every rule of `push` holds.
 
-use std::path::Path;
+use std::{cell::OnceCell, path::Path};
 
 use modelkeep_core::{
-    ByteRange, Descriptor, Digest, Limits, Mutability, Reference, Tag,
+    ByteRange, Descriptor, Digest, Document, Limits, Mutability, Reference, Tag, annotation,
     content::{Journal, Need, Source, Target},
     name::Target as Named,
 };
 use modelkeep_ledger::{
     Draft, History, Outcome, Publish, PublishError, Standing, Verdict, Who, judge, publish,
+    signing::ModelStatement,
 };
 use modelkeep_store::{Repository, Store};
 use modelkeep_transfer::{Copied, Tree};
@@ -16,10 +17,14 @@ use modelkeep_transfer::{Copied, Tree};
 use super::{Done, Job, Said, failure, referrers, workers};
 use crate::{
     error::{Exit, Failure},
+    held::read_document,
     origin::Origin,
     place::Place,
+    promise::Keeper,
     provenance::{Provenance, now},
-    publishing::{check_version, next_free_of, standing},
+    publishing::{check_version, contents_of, next_free_of, standing},
+    signature::{Attached, signed_files},
+    signing,
     wiring::{self, Endpoint, Mounting, Remote},
 };
 
@@ -30,7 +35,11 @@ pub(super) struct Into<'a> {
     pub(super) version: &'a Tag,
     /// `None` when the embedded store does not have the repository yet.
     pub(super) endpoint: Option<Endpoint>,
+    pub(super) keeper: Keeper,
+    mutability: Mutability,
     history: History,
+    /// Found out once: git is asked, and the user for a passphrase.
+    who: OnceCell<Who>,
     pub(super) standing: Option<Standing>,
 }
 
@@ -62,14 +71,45 @@ impl<'a> Into<'a> {
             Some(endpoint) => standing(endpoint, &history, version)?,
             None => None,
         };
+        let (keeper, mutability) = match &endpoint {
+            Some(endpoint) => (endpoint.keeper()?, endpoint.mutability()?),
+            None => (Keeper::Store, None),
+        };
         Ok(Self {
             job,
             reference,
             version,
             endpoint,
+            keeper,
+            mutability: mutability.unwrap_or_else(|| job.settings.mutability.value.clone()),
             history,
+            who: OnceCell::new(),
             standing,
         })
+    }
+
+    /// Makes sure, before anything is sent, that whoever publishes may, and that the key which signs is open.
+    pub(super) fn admit(&self) -> Result<&Who, Failure> {
+        if let Some(who) = self.who.get() {
+            return Ok(who);
+        }
+        let here = Path::new(".");
+        let who = match self.job.dry_run {
+            true => signing::admitted(here, &self.history)?.0,
+            false => signing::who(here, &self.history)?,
+        };
+        Ok(self.who.get_or_init(|| who))
+    }
+
+    /// Whether the entry of what stands, or of what is published now, is signed.
+    pub(super) fn is_signed(&self, outcome: &str) -> bool {
+        match outcome {
+            "published" => self.who.get().is_some_and(|who| self.history.is_signed_by(who)),
+            _ => {
+                let standing = self.history.version(self.version);
+                standing.is_some_and(|standing| standing.signer.is_some())
+            }
+        }
     }
 
     /// What the end takes.
@@ -78,17 +118,10 @@ impl<'a> Into<'a> {
         endpoint.map_or_else(Limits::default, |endpoint| endpoint.target().limits())
     }
 
-    fn mutability(&self) -> &Mutability {
-        match &self.endpoint {
-            Some(Endpoint::Store(repository)) => repository.mutability(),
-            _ => &self.job.settings.mutability.value,
-        }
-    }
-
     /// What the rule says of `candidate`, by what stands; refusal is an error, but for a dry run.
     pub(super) fn judge(&self, candidate: &Standing) -> Result<&'static str, Failure> {
         let stands = self.standing.as_ref().map(Standing::proposed);
-        let verdict = judge(self.mutability(), self.version, stands, candidate.proposed());
+        let verdict = judge(&self.mutability, self.version, stands, candidate.proposed());
         match (verdict, &self.standing) {
             (Verdict::Taken, Some(standing)) if !self.job.dry_run => {
                 let next_free = match &self.endpoint {
@@ -130,6 +163,27 @@ impl<'a> Into<'a> {
         }
     }
 
+    /// Signs the model that has arrived in `end`, if it is one and whoever copies signs.
+    fn attach<T: Source + Target>(
+        &self,
+        end: &T,
+        manifest: &Descriptor,
+    ) -> Result<Option<Attached>, Failure> {
+        let who = self.admit()?;
+        let seal = who.seal.as_ref().filter(|_| self.history.is_signed_by(who));
+        let (Some(seal), Some(contents)) = (seal, contents_of(end, manifest)) else {
+            return Ok(None);
+        };
+        let statement = ModelStatement::new(self.reference.name.as_str(), signed_files(&contents));
+        let statement = statement.map_err(Failure::failed)?;
+        let annotations = match read_document(end, manifest)? {
+            Document::Image(image) => image.annotations,
+            Document::Index(index) => index.annotations,
+        };
+        let created = annotations.get(annotation::CREATED).map(String::as_str);
+        Attached::make(&statement, manifest, created, seal.signer(), end).map(Some)
+    }
+
     /// Makes what has arrived the version, and says what came of it in JSON's words, and what stands then.
     pub(super) fn publish(
         &self,
@@ -139,17 +193,38 @@ impl<'a> Into<'a> {
         let Arrived {
             manifest,
             bytes,
-            children,
+            mut children,
             said,
             from,
         } = arrived;
         made.target().put(&manifest.media_type, bytes)?;
+        // Before the version, so that no collection takes the bundle that it names.
+        let signature = match made {
+            Made::Remote(remote) => {
+                let signature = self.attach(&***remote, manifest)?;
+                if let Some(signature) = &signature {
+                    remote.put_referrer(&signature.manifest.media_type, &signature.manifest_bytes)?;
+                }
+                signature
+            }
+            Made::Store(repository) => {
+                let signature = self.attach(&**repository, manifest)?;
+                if let Some(signature) = &signature {
+                    repository.put(&signature.manifest.media_type, &signature.manifest_bytes)?;
+                    children.push(signature.manifest.clone());
+                }
+                signature
+            }
+        };
+        let who = Who {
+            time: now(),
+            ..self.admit()?.clone()
+        };
         let draft = Draft {
             version: self.version.clone(),
-            who: Who {
-                time: now(),
-                author: author()?,
-                seal: None,
+            who: match &self.endpoint {
+                Some(endpoint) => endpoint.known_as(who)?,
+                None => who,
             },
             children,
             publish: Publish {
@@ -157,7 +232,7 @@ impl<'a> Into<'a> {
                 root: said.model.root,
                 base: said.model.base,
                 from: Some(from),
-                signature: None,
+                signature: signature.map(|signature| Box::new(signature.bundle)),
                 message: said.message,
                 metrics: said.metrics,
                 params: said.params,
@@ -194,7 +269,7 @@ impl Made<'_> {
     fn journal(&self) -> &dyn Journal {
         match self {
             Self::Store(repository) => &**repository,
-            Self::Remote(remote) => remote.journal(),
+            Self::Remote(remote) => *remote,
         }
     }
 }
@@ -213,8 +288,12 @@ impl Job<'_> {
             digest: Some(origin.root.digest.clone()),
             source_digest: Some(origin.root.digest.clone()),
             root,
+            keeper: Some(into.keeper),
             ..Done::default()
         };
+        if judged != "unchanged" {
+            into.admit()?;
+        }
         let progress = self.progress(tree.size());
         let same = into.standing.as_ref().filter(|_| judged == "unchanged");
         if let Some(standing) = same {
@@ -258,6 +337,7 @@ impl Job<'_> {
             _ => done.copied.reused += 1,
         }
         done.outcome = outcome;
+        done.signed = Some(into.is_signed(outcome));
         if digest == origin.root.digest {
             let (count, copied) = referrers::copy(origin, &tree, &made, &add)?;
             done.referrers = count;

@@ -1,3 +1,4 @@
+use modelkeep_ledger::History;
 use modelkeep_provision::{Force, destroy};
 
 use super::{
@@ -8,8 +9,9 @@ use crate::{
     args::Destroy,
     error::Failure,
     report::{Answer, human},
-    settings::Settings,
-    wiring::declared as wiring,
+    settings::{Registry, Settings},
+    signing,
+    wiring::{declared as wiring, repository},
 };
 
 pub(crate) fn run(arguments: &Destroy, settings: &Settings, quiet: bool) -> Result<Answer, Failure> {
@@ -31,6 +33,12 @@ pub(crate) fn run(arguments: &Destroy, settings: &Settings, quiet: bool) -> Resu
     }
     let question = format!("Delete {name}?");
     confirm(&question, &Word::Name(name.as_str()), arguments.yes)?;
+    // Signed by whoever agreed: the history outlives the repository.
+    let history = match settings.registry.value {
+        Registry::Embedded => repository(settings, None, name)?.history()?,
+        _ => History::default(),
+    };
+    let registry = wiring::registry_for(settings, signing::who(&settings.directory, &history)?)?;
     carry_out(&*registry, &plan, quiet)?;
     Ok(Answer::done(format!("deleted {name}\n")))
 }

@@ -8,6 +8,8 @@ use modelkeep_core::{
 use crate::{
     args::Output,
     error::{Exit, Failure},
+    held,
+    promise::Keeper,
     report::{Answer, json},
     settings::Settings,
     wiring::{self, declared},
@@ -63,7 +65,8 @@ pub(crate) fn run(arguments: &Output, settings: &Settings) -> Result<Answer, Fai
     if arguments.json.json {
         return Ok(json::answer(&document));
     }
-    Ok(Answer::done(text(&document)))
+    let keeper = Keeper::declared(&settings.registry.value, found.enforcement);
+    Ok(Answer::done(text(&document, keeper)))
 }
 
 /// A field by its name; `Some(None)` when this registry does not have it.
@@ -120,13 +123,8 @@ fn names(settings: &Settings, found: &Observed) -> Result<(Vec<json::Pinned>, Ve
     tags.sort_by_cached_key(SemVer::parse);
     let (mut versions, mut aliases) = (Vec::new(), Vec::new());
     for tag in tags {
-        let published = history
-            .version(&tag)
-            .map(|publication| publication.manifest().clone());
         // It may have been taken away since.
-        let Some(manifest) =
-            published.map_or_else(|| endpoint.names().resolve(&tag), |found| Ok(Some(found)))?
-        else {
+        let Some(manifest) = held::manifest_of(&endpoint, &history, &tag)? else {
             continue;
         };
         let named = pinned(&tag, &manifest.digest);
@@ -139,7 +137,7 @@ fn names(settings: &Settings, found: &Observed) -> Result<(Vec<json::Pinned>, Ve
     Ok((versions, aliases))
 }
 
-fn text(output: &json::Output) -> String {
+fn text(output: &json::Output, keeper: Keeper) -> String {
     let none = "(none)";
     let mut rows = vec![
         ["repository_uri", &output.repository_uri],
@@ -147,6 +145,7 @@ fn text(output: &json::Output) -> String {
         ["registry_id", output.registry_id.as_deref().unwrap_or(none)],
         ["image_tag_mutability", output.image_tag_mutability],
         ["enforced by", output.enforcement.as_str()],
+        ["promise", keeper.promise()],
     ];
     rows.extend(
         output

@@ -6,6 +6,7 @@ use super::{
 use crate::{
     args::Up,
     error::Failure,
+    promise::Keeper,
     report::{Answer, human, json},
     settings::Settings,
 };
@@ -33,6 +34,10 @@ pub(crate) fn run(arguments: &Up, settings: &Settings, quiet: bool) -> Result<An
             registry_id: found.registry_id.as_deref(),
             plan: &plan,
         }));
+    }
+    if !quiet {
+        let keeper = Keeper::declared(&settings.registry.value, found.enforcement);
+        human::line(&format!("promise: {}", keeper.promise()));
     }
     Ok(Answer::done(format!("{}\n", found.uri)))
 }

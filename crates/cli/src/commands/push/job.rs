@@ -11,12 +11,12 @@ use modelkeep_core::{
     name::Target as Named,
 };
 use modelkeep_ledger::{
-    Draft, History, Outcome, Proposed, Publish, PublishError, Standing, Verdict, Who, judge, publish,
+    Draft, History, Outcome, Proposed, Publish, PublishError, Standing, Verdict, judge, publish,
 };
 use modelkeep_package::{
     cache::Cache,
     image::{ImageSettings, Provenance as Said, RunSettings},
-    layout::layout,
+    layout::{layout, layout_raw},
     scan::{self, FileMode, ModelFile, ScanOptions, Warning},
 };
 use modelkeep_store::{Repository, Store};
@@ -26,14 +26,16 @@ use super::{
     base::{self, OnBase},
 };
 use crate::{
-    args::{Push, Step},
+    args::{Format, Push, Step},
     error::{Exit, Failure},
     globs::Globs,
     held::read_manifest,
+    promise::Keeper,
     provenance::now,
     publishing::{check_version, next_free_of, standing, untold_or_none},
     report::{human, json, progress::Progress},
     settings::{Origin, Settings},
+    signing::Signing,
     tensors::HashCache,
     wiring::{self, Endpoint},
 };
@@ -81,9 +83,16 @@ impl<'a> Job<'a> {
             layers: limits.layers.saturating_sub(1).max(1),
             ..limits
         };
+        let format = arguments.format.unwrap_or(settings.format.value);
         let base = OnBase::find(arguments, settings)?;
         let room = base::room_above(base.as_ref(), limits)?;
-        let plans = layout(&scan.files, &image.path, &room).map_err(Failure::failed)?;
+        let plans = match format {
+            Format::ModelPack if base.is_some() => return Err(artifact_on_base(arguments)),
+            // A layer for each file, however many: no container mounts them over one another.
+            Format::ModelPack if !arguments.index => layout_raw(&scan.files, &limits),
+            _ => layout(&scan.files, &image.path, &room),
+        };
+        let plans = plans.map_err(Failure::failed)?;
         let history = match &endpoint {
             Some(endpoint) => endpoint.history()?,
             None => History::default(),
@@ -96,9 +105,14 @@ impl<'a> Job<'a> {
             Some(endpoint) => standing(endpoint, &history, &version)?,
             None => None,
         };
+        let (keeper, mutability) = match &endpoint {
+            Some(endpoint) => (endpoint.keeper()?, endpoint.mutability()?),
+            None => (Keeper::Store, None),
+        };
         Ok(Self {
             arguments,
             settings,
+            format,
             image,
             directory: directory.to_owned(),
             name,
@@ -113,7 +127,10 @@ impl<'a> Job<'a> {
             cache: Cache::open(cache_path(settings, directory)),
             endpoint,
             host,
+            keeper,
+            mutability: mutability.unwrap_or_else(|| settings.mutability.value.clone()),
             history,
+            signing: Signing::find()?,
             standing,
         })
     }
@@ -135,10 +152,7 @@ impl<'a> Job<'a> {
 
     /// Which versions may move.
     pub(super) fn mutability(&self) -> &Mutability {
-        match self.stored() {
-            Some(repository) => repository.mutability(),
-            None => &self.settings.mutability.value,
-        }
+        &self.mutability
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -160,13 +174,13 @@ impl<'a> Job<'a> {
             human::line(&format!("warning: {}", human::clean(&text)));
         }
         let said = &self.settings.mutability;
-        if let (Some(repository), Origin::File(path)) = (self.stored(), &said.origin)
-            && *repository.mutability() != said.value
+        if let Origin::File(path) = &said.origin
+            && self.mutability != said.value
         {
             human::line(&format!(
                 "warning: {} was made as {}, and stays so whatever {} says now",
                 self.name,
-                repository.mutability().as_str(),
+                self.mutability.as_str(),
                 path.display()
             ));
         }
@@ -207,7 +221,7 @@ impl<'a> Job<'a> {
 
     /// Reads what must be read to know the content, stores nothing, and judges it.
     pub(super) fn compare(&self, figures: &Figures, progress: &Progress) -> Result<Decided, Failure> {
-        let packed = self.pack(None, progress)?;
+        let mut packed = self.pack(None, progress)?;
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
         let standing = self.standing.as_ref();
@@ -219,7 +233,7 @@ impl<'a> Job<'a> {
             Some(standing) if same_files => standing.manifest.digest.clone(),
             _ => {
                 let (mut said, _) = self.said(figures)?;
-                let (recorded, layers) = self.recorded_layers(&packed, None)?;
+                let (recorded, layers) = self.recorded_layers(&mut packed, None)?;
                 said.record = Some(recorded);
                 self.image(contents, &layers, &said)?.top().digest.clone()
             }
@@ -304,36 +318,52 @@ impl<'a> Job<'a> {
         packed.bytes_written += copied.bytes;
         let contents = self.contents(&packed.digests, &packed.layers)?;
         let root = contents.root();
-        let (recorded, layers) = self.recorded_layers(&packed, Some(target))?;
+        let statement = self.statement(&contents)?;
+        let (recorded, layers) = self.recorded_layers(&mut packed, Some(target))?;
         let said = Said {
             record: Some(recorded),
             ..said.clone()
         };
         let image = self.image(contents, &layers, &said)?;
-        for blob in image.configs.iter().chain(&image.manifests).chain(&image.index) {
-            target.put(&blob.descriptor.media_type, &blob.bytes)?;
+        for config in &image.configs {
+            target.put(&config.descriptor.media_type, &config.bytes)?;
+        }
+        let signature = self.attach(statement.as_ref(), image.top(), &said, target)?;
+        for manifest in image.manifests.iter().chain(&image.index) {
+            target.put(&manifest.descriptor.media_type, &manifest.bytes)?;
+        }
+        let mut children: Vec<Descriptor> = match &image.index {
+            Some(_) => image
+                .manifests
+                .iter()
+                .map(|blob| blob.descriptor.clone())
+                .collect(),
+            None => Vec::new(),
+        };
+        // Before the version, so that no collection takes the bundle that it names.
+        match (&signature, &self.endpoint) {
+            (None, _) => {}
+            (Some(signature), Some(Endpoint::Remote(registry))) => {
+                registry.put_referrer(&signature.manifest.media_type, &signature.manifest_bytes)?;
+            }
+            (Some(signature), _) => {
+                target.put(&signature.manifest.media_type, &signature.manifest_bytes)?;
+                children.push(signature.manifest.clone());
+            }
         }
         let draft = Draft {
             version: self.version.clone(),
-            who: Who {
-                time: now(),
-                author: author.to_owned(),
-                seal: None,
+            who: match &self.endpoint {
+                Some(endpoint) => endpoint.known_as(self.who(author)?)?,
+                None => self.who(author)?,
             },
-            children: match &image.index {
-                Some(_) => image
-                    .manifests
-                    .iter()
-                    .map(|blob| blob.descriptor.clone())
-                    .collect(),
-                None => Vec::new(),
-            },
+            children,
             publish: Publish {
                 manifest: image.top().clone(),
                 root: Some(root),
                 base: self.base.as_ref().map(OnBase::said),
                 from: None,
-                signature: None,
+                signature: signature.map(|signature| Box::new(signature.bundle)),
                 message: self.message(),
                 metrics: figures.metrics.clone(),
                 params: figures.params.clone(),
@@ -359,15 +389,16 @@ impl<'a> Job<'a> {
             digest: decided.digest.clone(),
             content_root: decided.root.clone(),
             outcome: decided.outcome,
-            enforcement: match self.host {
-                Some(_) => "client",
-                None => "store",
-            },
+            enforcement: self.keeper.as_str(),
             files: self.files.len() as u64,
             bytes: self.bytes(),
             bytes_read: packed.bytes_read,
             bytes_written: packed.bytes_written,
             layers: packed.layers.len() as u64,
+            signed: match decided.outcome {
+                "published" => self.is_signed(),
+                _ => self.standing_is_signed(),
+            },
             layers_reused: packed.reused.iter().filter(|&&reused| reused).count() as u64,
             base: self.base.as_ref().map(|base| base.said().into()),
         }
@@ -391,6 +422,14 @@ fn is_lost(failure: &Failure) -> bool {
     matches!(error.downcast_ref(), Some(content::Error::NotFound { .. }))
 }
 
+fn artifact_on_base(arguments: &Push) -> Failure {
+    let failure = Failure::usage("a ModelPack artifact holds files, and lies on no image");
+    match arguments.base {
+        Some(_) => failure.hint("leave --base out, or push the version with --format image"),
+        None => failure.hint("push the version with --format image, or take image.base out of the settings"),
+    }
+}
+
 fn version(reference: &Reference) -> Result<&Tag, Failure> {
     match &reference.target {
         Named::Tag(tag) => Ok(tag),
@@ -408,13 +447,13 @@ fn next_version(arguments: &Push, endpoint: Option<&Endpoint>, history: &History
         None => return Err(Failure::usage("push needs a VERSION or --next STEP")),
     };
     let next = match endpoint {
-        Some(endpoint @ Endpoint::Remote(_)) => {
+        Some(endpoint) => {
             let tagged = untold_or_none(endpoint, history)?;
             let numbers = tagged.iter().filter_map(SemVer::parse);
             let highest = numbers.chain(history.highest()).max_by(|a, b| a.cmp(b));
             modelkeep_ledger::next(highest, |tag| history.has(tag) || tagged.contains(tag), bump)
         }
-        _ => history.next(bump),
+        None => history.next(bump),
     };
     next.ok_or_else(|| Failure::usage("there is no number after the highest version: name one"))
 }

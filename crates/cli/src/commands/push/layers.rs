@@ -8,7 +8,6 @@ use modelkeep_core::{
     content::{Expect, Need, Source, Target},
 };
 use modelkeep_package::{
-    image,
     layout::LayerPlan,
     pack::{PackedLayer, Piece, feed_layer, pack_layer},
     scan::ModelFile,
@@ -103,7 +102,7 @@ impl Job<'_> {
             self.remember_tensors(plan, &packed.files, &tensors)?;
             self.keep_holder(remote.as_ref(), packed.hashed.digest());
             Ok::<_, Failure>(Layer {
-                descriptor: image::layer_descriptor(&self.files, plan, packed.hashed.digest()),
+                descriptor: self.layer_descriptor(plan, packed.hashed.digest()),
                 files: packed.files,
                 tensors,
                 read: true,
@@ -240,7 +239,10 @@ impl Job<'_> {
     /// Stands for the bytes of a layer before they are read: an upload that was broken off goes on if its files are
     /// still the same.
     fn upload_key(&self, plan: &LayerPlan) -> Digest {
-        let mut text = format!("{}\n", plan.image_path());
+        let mut text = match plan.image_path() {
+            Some(path) => format!("{path}\n"),
+            None => "raw\n".to_owned(),
+        };
         for member in plan.members() {
             let file = &self.files[member.file];
             text.push_str(&format!("{:?} {:?} {}\n", file.mode, file.stamp, file.path));
@@ -275,9 +277,11 @@ impl Job<'_> {
             let at = plan.members().iter().position(|member| member.file == file)?;
             digests.get(at).cloned()
         };
-        let recipe = plan.recipe(&self.files, digest_of)?;
-        let (digest, _) = self.cache.layer(&recipe)?;
-        Some((image::layer_descriptor(&self.files, plan, &digest), digests))
+        let digest = match (plan.is_raw(), digests.as_slice()) {
+            (true, [only]) => only.clone(),
+            _ => self.cache.layer(&plan.recipe(&self.files, digest_of)?)?.0,
+        };
+        Some((self.layer_descriptor(plan, &digest), digests))
     }
 
     pub(super) fn remember(&self, plan: &LayerPlan, files: &[Digest], layer: &Digest, begun: SystemTime) {

@@ -8,12 +8,12 @@ use std::{
 use modelkeep_core::{Descriptor, Digest, content::Target, media};
 use modelkeep_inspect::{Limits, Record, Survey, TensorHasher, record::Place};
 use modelkeep_package::{
-    image,
+    image, modelpack,
     pack::{PackError, Watch},
 };
 
 use super::{Job, Packed};
-use crate::{error::Failure, model::Local, tensors};
+use crate::{args::Format, error::Failure, model::Local, tensors};
 
 /// The table of tensors, in the directory that is Modelkeep's own.
 const TABLE: &str = "tensors.json";
@@ -33,18 +33,16 @@ impl Job<'_> {
         if let Some(survey) = &*held {
             return Ok(Arc::clone(survey));
         }
-        let (files, limits) = (Local(&self.files), Limits::default());
-        let mut survey = Survey::new(&files, &limits).map_err(Failure::failed)?;
-        survey.scan(&files, &limits).map_err(Failure::failed)?;
-        let survey = Arc::new(survey);
+        let survey = Survey::scanned(&Local(&self.files), &Limits::default());
+        let survey = Arc::new(survey.map_err(Failure::failed)?);
         *held = Some(Arc::clone(&survey));
         Ok(survey)
     }
 
-    /// The record of what was packed.
-    fn record(&self, packed: &Packed) -> Result<Recorded, Failure> {
+    /// The record of what was packed, and of the hashes that came with it.
+    fn record(&self, packed: &mut Packed) -> Result<Recorded, Failure> {
         let survey = self.survey()?;
-        let mut hashes = packed.tensors.clone();
+        let mut hashes = std::mem::take(&mut packed.tensors);
         for file in 0..self.files.len() {
             if let (Some(plan), false) = (survey.plan(file), hashes.contains_key(&file)) {
                 let digest = &packed.digests[file];
@@ -63,7 +61,9 @@ impl Job<'_> {
                 hashes.insert(file, held);
             }
         }
-        Ok(self.recorded(survey.finish(&hashes)))
+        let finished = survey.finish_apart(&hashes);
+        drop(hashes);
+        Ok(self.recorded(finished))
     }
 
     /// A record of the same length as that of what will be packed.
@@ -72,18 +72,25 @@ impl Job<'_> {
         let any = "0".repeat(64);
         let planned = (0..self.files.len()).filter_map(|file| Some((file, survey.plan(file)?)));
         let hashes = planned.map(|(file, plan)| (file, vec![any.clone(); plan.ranges().len()]));
-        Ok(self.recorded(survey.finish(&hashes.collect())))
+        let finished = survey.finish_apart(&hashes.collect());
+        Ok(self.recorded(finished))
     }
 
-    fn recorded(&self, mut record: Record) -> Recorded {
-        let table = record.split().map(|table| {
-            let (layer, offset) = image::document_layer(&self.image.path, TABLE, &table);
-            let descriptor = Descriptor::of(media::OCI_LAYER, &layer);
+    fn recorded(&self, (mut record, table): (Record, Option<Vec<u8>>)) -> Recorded {
+        let table = table.map(|table| {
+            let (size, digest) = (table.len() as u64, Digest::of(&table));
+            let (descriptor, layer, offset) = match (self.format, self.arguments.index) {
+                (Format::ModelPack, false) => (modelpack::document_layer(TABLE, &table), table, 0),
+                _ => {
+                    let (layer, offset) = image::document_layer(&self.image.path, TABLE, table);
+                    (Descriptor::of(media::OCI_LAYER, &layer), layer, offset)
+                }
+            };
             record.place_table(Place {
                 layer: descriptor.digest.clone(),
                 offset,
-                size: table.len() as u64,
-                digest: Digest::of(&table),
+                size,
+                digest,
             });
             (descriptor, layer)
         });
@@ -97,7 +104,7 @@ impl Job<'_> {
     /// is stored in `target`.
     pub(super) fn recorded_layers(
         &self,
-        packed: &Packed,
+        packed: &mut Packed,
         target: Option<&dyn Target>,
     ) -> Result<(String, Vec<Descriptor>), Failure> {
         let recorded = self.record(packed)?;

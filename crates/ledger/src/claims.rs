@@ -9,7 +9,6 @@ mod document;
 mod read;
 
 use std::{
-    collections::BTreeSet,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -175,11 +174,7 @@ fn entries(chain: &Chain, from: u64) -> Vec<Vec<u8>> {
 type Read = std::result::Result<(Written, Vec<u8>), Unfit>;
 
 /// An entry that a tag points at, if it is the one that the tag names.
-fn entry_under(
-    registry: &impl Manifests,
-    tag: &Tag,
-    id: &EntryId,
-) -> Result<Option<Read>> {
+fn entry_under(registry: &impl Manifests, tag: &Tag, id: &EntryId) -> Result<Option<Read>> {
     let name = modelkeep_core::name::Target::Tag(tag.clone());
     let read = match registry.read(&name, document::MOST_MANIFEST) {
         Err(Error::Malformed { .. }) => return Ok(Some(Err(Unfit::NoEntry))),
@@ -189,12 +184,4 @@ fn entry_under(
         (written, entry) if written.id == *id => Ok((written, entry)),
         (written, _) => Err(Unfit::Other(written.id)),
     }))
-}
-
-/// The tags of claims for one entry.
-fn claims_for<'a>(tags: &'a [Tag], height: u64, id: &EntryId) -> BTreeSet<&'a Tag> {
-    let about = |tag: &&Tag| {
-        crate::claim::Claim::from_tag(tag).is_some_and(|claim| claim.height == height && claim.entry == *id)
-    };
-    tags.iter().filter(about).collect()
 }

@@ -1,5 +1,7 @@
 //! The claims of a history on a simulated registry: whatever the schedule, one entry wins a place.
 
+#![expect(clippy::unwrap_used, reason = "what tests call are tests too")]
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use modelkeep_core::Digest;

@@ -2,6 +2,8 @@
 //!
 //! More than CI runs, by hand: `MODELKEEP_SEEDS=1000000 cargo test --release -p modelkeep-ledger --test claims_whole`.
 
+#![expect(clippy::unwrap_used, reason = "what tests call are tests too")]
+
 use std::{
     collections::BTreeMap,
     ops::Range,

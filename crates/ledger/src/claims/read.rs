@@ -1,9 +1,9 @@
 //! Reading: which entries have their places, and what speaks against them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -14,8 +14,11 @@ use modelkeep_core::{
     in_parallel,
 };
 
-use super::{Chain, Claims, Tampered, claims_for, entry_under, lock};
-use crate::{EntryId, MalformedHistory, Signatures, Written, claim::Place};
+use super::{Chain, Claims, Tampered, entry_under, lock};
+use crate::{
+    EntryId, MalformedHistory, Signatures, Written,
+    claim::{Claim, Place},
+};
 
 /// Entries that are looked at for one place.
 const MOST_AT_A_PLACE: usize = 16;
@@ -197,8 +200,13 @@ impl<R: Manifests> Claims<R> {
         }
         let wanted = wanted(places, known);
         let bytes = AtomicU64::new(0);
+        let claims = OnceLock::new();
+        let claims_for = |place: &Place| {
+            let all: &Claimed<'_> = claims.get_or_init(|| claimed(tags));
+            all.get(place).cloned().unwrap_or_default()
+        };
         let found = in_parallel(&wanted, self.pace.connections, |place| {
-            let found = self.fetch_place(place, tags)?;
+            let found = self.fetch_place(place, &claims_for)?;
             if let (Found::Entry(_, entry), _) = &found {
                 let length = entry.len() as u64;
                 if bytes.fetch_add(length, Ordering::Relaxed) + length > MOST_BYTES {
@@ -218,10 +226,10 @@ impl<R: Manifests> Claims<R> {
     }
 
     /// What lies at a place: under its tag, or else under those of claims, which pointed at the same once.
-    fn fetch_place(
+    fn fetch_place<'t>(
         &self,
         place: &Place,
-        tags: &[Tag],
+        claims_for: &dyn Fn(&Place) -> Vec<&'t Tag>,
     ) -> std::result::Result<(Found, Option<Tampered>), Failed> {
         let tag = place.tag();
         let reason = match entry_under(&self.registry, &tag, &place.entry)? {
@@ -229,7 +237,7 @@ impl<R: Manifests> Claims<R> {
             Some(Err(unfit)) => unfit.to_string(),
             None => "it is listed, and points at nothing".to_owned(),
         };
-        let claims = claims_for(tags, place.height, &place.entry);
+        let claims = claims_for(place);
         for claim in claims.iter().take(MOST_COPIES) {
             if let Some(Ok((written, entry))) = entry_under(&self.registry, claim, &place.entry)? {
                 let tampered = Tampered { tag, reason };
@@ -239,6 +247,19 @@ impl<R: Manifests> Claims<R> {
         let was_claimed = !claims.is_empty();
         Ok((Found::Unfit { reason, was_claimed }, None))
     }
+}
+
+/// The tags of claims, by the place and the entry that they are about.
+type Claimed<'a> = HashMap<Place, Vec<&'a Tag>>;
+
+fn claimed(tags: &[Tag]) -> Claimed<'_> {
+    let mut claimed = Claimed::new();
+    for tag in tags {
+        if let Some(Claim { height, entry, .. }) = Claim::from_tag(tag) {
+            claimed.entry(Place { height, entry }).or_default().push(tag);
+        }
+    }
+    claimed
 }
 
 /// What is to be fetched: all that can follow, and of what lies after a gap enough to see that it is one.

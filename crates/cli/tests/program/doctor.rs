@@ -88,9 +88,10 @@ fn a_store_is_looked_at_too_and_what_is_not_there_is_said() {
 
 /// What the server was asked besides blobs since the first of them.
 fn requests_after_uploads(log: &str) -> Vec<String> {
-    let requests = log
-        .lines()
-        .filter_map(|line| line.split_once("method=").map(|(_, rest)| rest.replace("target=", "")));
+    let requests = log.lines().filter_map(|line| {
+        line.split_once("method=")
+            .map(|(_, rest)| rest.replace("target=", ""))
+    });
     let since = requests.skip_while(|request| !request.contains("/blobs/"));
     since.filter(|request| !request.contains("/blobs/")).collect()
 }

@@ -86,8 +86,15 @@ fn a_server_that_shows_less_than_was_seen_is_refused_until_it_is_put_back() {
     let found = scene.here.refused_check(&["verify", &scene.name], 5);
     assert_eq!(found["problems"].as_array().unwrap().len(), 2, "{found}");
     let healed = scene.here.json(&["verify", &scene.name, "--heal"]);
-    assert_eq!((&healed["ok"], healed["healed"].as_array().unwrap().len()), (&true.into(), 1), "{healed}");
-    assert_eq!((fs::read(&newest).unwrap(), fs::read(&tag).unwrap()), (entry, pointed));
+    assert_eq!(
+        (&healed["ok"], healed["healed"].as_array().unwrap().len()),
+        (&true.into(), 1),
+        "{healed}"
+    );
+    assert_eq!(
+        (fs::read(&newest).unwrap(), fs::read(&tag).unwrap()),
+        (entry, pointed)
+    );
     scene.pull("1.1", 0, "");
 }
 

@@ -96,9 +96,11 @@ class RemoteHistory(PeerTest):
         for version in ("1.0", "1.1", "1.2"):
             self.store.run("push", self.model, f"{self.reference}:{version}")
         shutil.rmtree(self.tags() / self.places()[1])
-        said = self.store.run("versions", self.reference, expect=EXIT_DAMAGED)
+        said = self.other.run("versions", self.reference, expect=EXIT_DAMAGED)
         self.assertIn("entry 2", said.stderr)
-        self.store.run("push", self.model, f"{self.reference}:1.3", expect=EXIT_DAMAGED)
+        self.other.run("push", self.model, f"{self.reference}:1.3", expect=EXIT_DAMAGED)
+        # Who has seen it knows that it was there.
+        self.assertIn("entry 2", self.store.run("versions", self.reference, expect=EXIT_CONFLICT).stderr)
 
     def test_two_entries_at_one_place_are_a_conflict_for_everybody(self):
         # The same place, won in two repositories: then both are put into one.

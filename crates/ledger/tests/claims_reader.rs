@@ -122,6 +122,24 @@ fn two_entries_at_one_place_are_a_conflict_with_both_as_evidence() {
 }
 
 #[test]
+fn two_first_entries_of_an_unsigned_history_are_a_conflict() {
+    let (registry, entries) = registry();
+    let other = Loose::calm();
+    publish(&claims(&other), draft(&other, "9.0")).unwrap();
+    let first = claims(&other).entries(1).unwrap().remove(0);
+    write(&registry, &place(1, &first), &first);
+    let knows = claims(&registry).knowing(entries.clone()).unwrap();
+    for reader in [claims(&registry), knows] {
+        match reader.entries(1) {
+            Err(Error::Conflict { evidence, .. }) => {
+                assert!(evidence.contains(&entries[0]) && evidence.contains(&first));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn an_entry_that_follows_what_is_not_there_is_a_conflict() {
     let (registry, entries) = registry();
     let other = Loose::calm();

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """32 pushers race for one tag: through two server processes on one store, and the command line.
 
-Each has content of its own. Half of the HTTP pushers push a tag, the others an entry of the history. Exactly one must win, every other be refused (409, exit status 4), and the tag
+Each has content of its own. In every second round half of the HTTP pushers add an entry to the history instead of pushing
+a tag. Exactly one must win, every other be refused (409, exit status 4), and the tag
 be the winner's: in the raw files, and as both servers tell it. After `--rounds` of them come `--kills` rounds
 in which one of the servers is killed with SIGKILL while they push, and restarted; whoever lost its reply
 then reads the tag, and sends its manifest again: the winner's is taken, any other refused.
@@ -161,9 +162,10 @@ class Races:
         folder = self.store.home / "v1" / "repos" / REPOSITORY / "_history"
         before = [path.read_bytes() for path in sorted(folder.iterdir())] if folder.exists() else []
         for index, server in enumerate(self.servers):
-            half = range(HTTP_PUSHERS // 2)
-            pushers += [HttpPusher(server, number, f"{index}/{n}") for n in half]
-            pushers += [EntryPusher(server, number, f"{index}/entry/{n}", before) for n in half]
+            # An entry has less to write than a tag: where both race, entries win.
+            entries = HTTP_PUSHERS // 2 if number % 2 else 0
+            pushers += [HttpPusher(server, number, f"{index}/{n}") for n in range(HTTP_PUSHERS - entries)]
+            pushers += [EntryPusher(server, number, f"{index}/entry/{n}", before) for n in range(entries)]
         for data in (lambda pusher: pusher.config, lambda pusher: LAYER):
             for pusher in pushers:
                 pusher.send_blob(data(pusher))

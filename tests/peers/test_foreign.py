@@ -47,6 +47,10 @@ class Compressed(WithContainers):
         again = self.reader.json("pull", reference, "-o", out)
         self.assertEqual((again["bytes_written"], again["files_reused"]), (0, pulled["files"]))
         self.assertEqual(self.reader.json("diff", out, reference)["files"]["unchanged"], pulled["files"])
+        # A text that differs is read out of the middle of its layer.
+        (out / "config.json").write_text('{"seed": 2}')
+        compared = self.reader.json("diff", reference, out)
+        self.assertEqual(compared["texts"]["config"], {"config.json": [{"key": "seed", "from": "1", "to": "2"}]})
         self.reader.run("scan", reference)
         self.reader.run("verify", reference)
 

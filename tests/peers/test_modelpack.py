@@ -5,6 +5,7 @@ import json
 from base import DIGITS, minilm
 from kept import ROOT, VENV_PYTHON, assert_same_tree, run
 from registry import WithContainers
+from remote import Registry
 from test_determinism import touched_copy
 
 PULL = ROOT / "tests/peers/modelpack_pull.py"
@@ -50,6 +51,22 @@ class ModelPack(WithContainers):
         mine = self.dir / "mine"
         self.here.run("pull", f"{self.server.host}/team/minilm:1.0", "-o", mine)
         assert_same_tree(model, mine)
+
+    def test_a_registry_of_others_takes_an_artifact_and_gives_it_back(self):
+        registry = Registry(self.dir / "registry")
+        self.addCleanup(registry.stop)
+        model = self.small_model()
+        (model / "empty").write_bytes(b"")
+        (model / "copy.json").write_bytes((model / "config.json").read_bytes())
+        reference = f"{registry.host}/team/model:1.0"
+        pushed = self.here.json("push", model, reference, *AS_ARTIFACT)
+        self.assertEqual(self.here.json("push", model, reference, *AS_ARTIFACT)["outcome"], "unchanged")
+        self.assertEqual(self.here.json("show", reference)["digest"], pushed["digest"])
+        self.here.run("verify", reference)
+        self.here.run("pull", reference, "-o", self.dir / "mine")
+        assert_same_tree(model, self.dir / "mine")
+        run([VENV_PYTHON, "-B", PULL, reference, self.dir / "theirs"])
+        assert_same_tree(model, self.dir / "theirs")
 
     def test_every_example_has_a_config_that_the_schema_takes(self):
         plain = self.dir / "plain"

@@ -12,7 +12,7 @@ pub(crate) use declare::{Adopt, Destroy, Output, Preview, Up};
 pub(crate) use doctor::Doctor;
 pub(crate) use history::{Aliases, Log, Promote, Requirement, Restore, Rollback, Yank};
 pub(crate) use keys::{AddKey, Checkpoint, KeyChange, Keys, ListKeys, NewKey, RemoveKey, RotateKey};
-use modelkeep_core::{Host, RepoName};
+use modelkeep_core::{Host, Platform, RepoName};
 use modelkeep_server::access::AwsKey;
 
 use crate::condition::Condition;
@@ -187,6 +187,9 @@ pub(crate) struct Push {
     /// docker-archive:FILE
     #[arg(long, value_name = "IMAGE")]
     pub(crate) base: Option<String>,
+    /// Of the platforms of the base only this one, as linux/amd64; may be given several times
+    #[arg(long = "platform", value_name = "OS/ARCH", conflicts_with = "index")]
+    pub(crate) platforms: Vec<Platform>,
     /// Publish this file although the scanner calls it dangerous; its path in the model, may be given several times
     #[arg(long, value_name = "FILE")]
     pub(crate) allow_unsafe: Vec<String>,

@@ -46,7 +46,7 @@ pub(crate) enum Error {
     Conflict {
         place: String,
         #[source]
-        source: Conflict,
+        source: Box<Conflict>,
         /// Where the entries of both are kept; `None` where they could not be.
         evidence: Option<PathBuf>,
         /// What is to be removed to begin anew.
@@ -56,7 +56,7 @@ pub(crate) enum Error {
     Disputed {
         place: String,
         #[source]
-        source: content::Error,
+        source: Box<content::Error>,
         /// Where the entries that show it are kept; `None` where they could not be.
         evidence: Option<PathBuf>,
     },
@@ -66,7 +66,7 @@ pub(crate) enum Error {
     History {
         place: String,
         #[source]
-        source: MalformedHistory,
+        source: Box<MalformedHistory>,
     },
     #[error(transparent)]
     Content(#[from] content::Error),
@@ -153,7 +153,7 @@ impl Known {
         let evidence = identity.and_then(|identity| self.keep(&identity, sides));
         Error::Disputed {
             place: self.files.place(),
-            source: error,
+            source: Box::new(error),
             evidence,
         }
     }
@@ -175,7 +175,7 @@ impl Known {
     pub(crate) fn broken(&self, source: MalformedHistory) -> Error {
         Error::History {
             place: self.files.place(),
-            source,
+            source: Box::new(source),
         }
     }
 
@@ -235,7 +235,7 @@ impl Known {
         let evidence = self.keep(&seen.identity, sides);
         Error::Conflict {
             place: self.files.place(),
-            source,
+            source: Box::new(source),
             evidence,
             files: self.files.all(&seen.identity),
         }

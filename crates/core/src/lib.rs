@@ -43,7 +43,8 @@ pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Hashed, Hasher, InvalidDigest};
 pub use limits::Limits;
 pub use manifest::{
-    ContainerConfig, Document, ImageConfig, Index, MalformedManifest, Manifest, Platform, RootFs, annotation,
+    ContainerConfig, Document, ImageConfig, Index, InvalidPlatform, MalformedManifest, Manifest, Platform,
+    RootFs, annotation,
 };
 pub use mutability::{InvalidFilter, Mutability, TagFilter};
 pub use name::{Host, InvalidName, Reference, RepoName, Tag};

@@ -1,6 +1,6 @@
 //! Manifests, image configs, and the annotations that Modelkeep writes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +100,54 @@ pub struct Platform {
     /// Variant of the processor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
+}
+
+impl Platform {
+    /// Whether what is for `self` is for `wanted` too, which means any variant if it names none.
+    #[must_use]
+    pub fn is_one_of(&self, wanted: &Self) -> bool {
+        self.os == wanted.os
+            && self.architecture == wanted.architecture
+            && (wanted.variant.is_none() || self.variant == wanted.variant)
+    }
+}
+
+/// As docker writes it: `linux/arm64`, `linux/arm/v7`.
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        match &self.variant {
+            Some(variant) => write!(f, "/{variant}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A text that names no platform.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("a platform is OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT, such as linux/amd64")]
+pub struct InvalidPlatform;
+
+impl FromStr for Platform {
+    type Err = InvalidPlatform;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPlatform> {
+        let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let words: Vec<&str> = text.split('/').collect();
+        let (os, architecture, variant) = match *words.as_slice() {
+            [os, architecture] => (os, architecture, None),
+            [os, architecture, variant] => (os, architecture, Some(variant.to_owned())),
+            _ => return Err(InvalidPlatform),
+        };
+        if !words.into_iter().all(is_word) {
+            return Err(InvalidPlatform);
+        }
+        Ok(Self {
+            architecture: architecture.to_owned(),
+            os: os.to_owned(),
+            variant,
+        })
+    }
 }
 
 /// An image config (image-spec, `config.md`): what of it Modelkeep writes and reads.
@@ -297,6 +345,29 @@ mod tests {
     const IMAGE: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",
         "config":{"mediaType":"application/vnd.oci.image.config.v1+json","size":2,
         "digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},"layers":[],"unknown":1}"#;
+
+    #[test]
+    fn platforms_are_written_as_docker_writes_them() {
+        for text in ["linux/amd64", "linux/arm/v7", "windows/amd64"] {
+            assert_eq!(text.parse::<Platform>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "amd64",
+            "linux/",
+            "/amd64",
+            "linux/arm/v7/x",
+            "linux/a md",
+            "linux//v7",
+        ] {
+            assert_eq!(text.parse::<Platform>(), Err(InvalidPlatform), "{text}");
+        }
+        let platform = |text: &str| text.parse::<Platform>().unwrap();
+        assert!(platform("linux/arm/v7").is_one_of(&platform("linux/arm")));
+        assert!(platform("linux/arm/v7").is_one_of(&platform("linux/arm/v7")));
+        assert!(!platform("linux/arm").is_one_of(&platform("linux/arm/v7")));
+        assert!(!platform("linux/arm").is_one_of(&platform("linux/arm64")));
+    }
 
     #[test]
     fn an_image_is_read_and_its_unknown_fields_are_let_be() {

@@ -57,6 +57,16 @@ pub enum BaseError {
     /// Nothing in it runs on Linux: an artifact, or an image for something else.
     #[error("the base {0} has no image for linux")]
     NoImage(Digest),
+    /// None of its images is for a platform that is wanted.
+    #[error("the base {digest} has no image for {wanted}; it has {}", listed(has))]
+    NoPlatform {
+        /// Digest of the base.
+        digest: Digest,
+        /// The platform.
+        wanted: Box<Platform>,
+        /// Those that it has.
+        has: Vec<Platform>,
+    },
     /// More platforms than anybody builds.
     #[error("the base {0} has more than {PLATFORMS} images")]
     TooMany(Digest),
@@ -69,6 +79,23 @@ impl Base {
     /// # Errors
     /// [`BaseError`].
     pub fn read(source: &dyn Source, root: &Descriptor, name: Option<String>) -> Result<Self, BaseError> {
+        Self::read_for(source, root, name, &[])
+    }
+
+    /// Reads what of the image or index `root` is for the platforms `wanted`, or all if none are named. One that names no
+    /// variant stands for all variants. If that leaves one image of an index, it is as if that image had been named.
+    ///
+    /// # Errors
+    /// [`BaseError`].
+    pub fn read_for(
+        source: &dyn Source,
+        root: &Descriptor,
+        name: Option<String>,
+        wanted: &[Platform],
+    ) -> Result<Self, BaseError> {
+        let is_wanted =
+            |platform: &Platform| wanted.is_empty() || wanted.iter().any(|one| platform.is_one_of(one));
+        let mut has = Vec::new();
         let mut base = Self {
             name,
             digest: root.digest.clone(),
@@ -80,6 +107,14 @@ impl Base {
             Document::Index(index) => {
                 base.is_index = true;
                 for entry in index.manifests.iter().filter(|entry| may_run(entry)) {
+                    has.extend(entry.platform.clone());
+                    if entry
+                        .platform
+                        .as_ref()
+                        .is_some_and(|platform| !is_wanted(platform))
+                    {
+                        continue;
+                    }
                     if base.images.len() == PLATFORMS {
                         return Err(BaseError::TooMany(base.digest));
                     }
@@ -89,10 +124,28 @@ impl Base {
                 }
             }
         }
-        match base.images.as_slice() {
-            [] => Err(BaseError::NoImage(base.digest)),
-            _ => Ok(base),
+        if base.images.is_empty() && has.is_empty() {
+            return Err(BaseError::NoImage(base.digest));
         }
+        has.extend(base.images.iter().map(|image| image.platform.clone()));
+        base.images.retain(|image| is_wanted(&image.platform));
+        let lacks = |one: &&Platform| !base.images.iter().any(|image| image.platform.is_one_of(one));
+        if let Some(lacking) = wanted.iter().find(lacks) {
+            return Err(BaseError::NoPlatform {
+                digest: base.digest,
+                wanted: Box::new(lacking.clone()),
+                has,
+            });
+        }
+        match base.images.as_slice() {
+            [] => return Err(BaseError::NoImage(base.digest)),
+            [one] if !wanted.is_empty() => {
+                base.digest = one.digest.clone();
+                base.is_index = false;
+            }
+            _ => {}
+        }
+        Ok(base)
     }
 
     /// What it is called.
@@ -131,6 +184,14 @@ impl Base {
             .max()
             .unwrap_or(0)
     }
+}
+
+/// Each once, in their order.
+fn listed(platforms: &[Platform]) -> String {
+    let mut texts: Vec<String> = platforms.iter().map(Platform::to_string).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    texts.join(", ")
 }
 
 /// Whether an entry of an index is an image for Linux, as far as the index says: builders list what attests to an

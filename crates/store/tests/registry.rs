@@ -188,3 +188,27 @@ fn tags_are_listed_in_byte_order_as_they_are_now() {
         assert_eq!(digits.tag_list().unwrap()[..], tags);
     }
 }
+
+#[test]
+fn a_tag_is_resolved_without_its_repository_being_opened() {
+    let (home, store) = home();
+    let (name, tag): (RepoName, Tag) = ("digits".parse().unwrap(), "1.0".parse().unwrap());
+    let resolve = || store.resolve(&name, &tag).unwrap();
+    assert_eq!(resolve(), None, "there is no repository");
+    let digits = repository(&store, "digits");
+    assert_eq!(resolve(), None, "there is no tag");
+    let manifest = push(&digits, media::OCI_MANIFEST, json!({}));
+    let other = Store::open(home.path()).unwrap();
+    let change = |tagged: bool| {
+        let digits = other.repository(&name).unwrap().unwrap();
+        let mut change = Journal::begin(&digits).unwrap();
+        match tagged {
+            true => change.set_tag(&tag, &manifest).unwrap(),
+            false => change.remove_tag(&tag).unwrap(),
+        }
+    };
+    change(true);
+    assert_eq!(resolve().as_deref(), Some(&manifest));
+    change(false);
+    assert_eq!(resolve(), None, "somebody else removed the tag");
+}

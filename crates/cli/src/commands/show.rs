@@ -178,16 +178,15 @@ fn text(held: &Held, report: &json::Show, known: &Result<Known, String>) -> Stri
     if let Some(config) = &report.config {
         field("platform", &format!("{}/{}", config.os, config.architecture));
     }
-    if modelpack::is_own(&held.manifest) {
-        field("kind", &Kind::ModelPack.to_string());
-    }
-    if let Ok(known) = known.as_ref().map(|known| &known.holding)
-        && !known.is_own
-    {
-        field("kind", &known.described.kind.to_string());
-        for (name, value) in &known.described.about {
-            field(name, value);
+    match known.as_ref().map(|known| &known.holding) {
+        Ok(holding) if !holding.is_own => {
+            field("kind", &holding.described.kind.to_string());
+            for (name, value) in &holding.described.about {
+                field(name, value);
+            }
         }
+        _ if modelpack::is_own(&held.manifest) => field("kind", &Kind::ModelPack.to_string()),
+        _ => {}
     }
     let bytes = report
         .layers
@@ -208,9 +207,10 @@ fn text(held: &Held, report: &json::Show, known: &Result<Known, String>) -> Stri
             return text;
         }
     };
-    if let Some(found) = &known.record {
+    let record = known.record.as_ref().map(record::text);
+    if let Some(record) = record.filter(|record| !record.is_empty()) {
         text.push('\n');
-        text.push_str(&record::text(found));
+        text.push_str(&record);
     }
     text.push('\n');
     if known.files.is_none() {

@@ -39,7 +39,6 @@ struct Opened {
     end: End,
 }
 
-#[expect(clippy::large_enum_variant, reason = "there is one of them")]
 enum End {
     Kept(History),
     Claimed(Claims<Registry>),

@@ -195,6 +195,43 @@ fn every_platform_of_the_base_has_the_model() {
 }
 
 #[test]
+fn one_platform_of_the_base_is_as_if_its_image_had_been_named() {
+    let home = Home::new();
+    home.model("model");
+    base(&home, "both", &["amd64", "arm64"]);
+    let arm64 = base(&home, "one", &["arm64"]);
+    let push = |name: &str, base: &[&str]| home.json(&[&["push", "model", name, "--base"], base].concat());
+    let chosen = push("chosen:1.0", &["oci:both", "--platform", "linux/arm64"]);
+    assert_eq!(chosen["base"]["digest"], arm64.digest.to_string());
+    assert_eq!(chosen["digest"], push("named:1.0", &["oci:one"])["digest"]);
+    let all = [
+        "oci:both",
+        "--platform",
+        "linux/amd64",
+        "--platform",
+        "linux/arm64",
+    ];
+    assert_eq!(
+        push("all:1.0", &all)["digest"],
+        push("every:1.0", &["oci:both"])["digest"]
+    );
+    let refused = |arguments: &[&str], code, text| {
+        home.refused(&[&["push", "model", "none:1.0"], arguments].concat(), code, text)
+    };
+    refused(
+        &["--base", "oci:both", "--platform", "linux/s390x"],
+        1,
+        "has no image for linux/s390x; it has linux/amd64, linux/arm64",
+    );
+    refused(
+        &["--base", "oci:both", "--platform", "arm64"],
+        2,
+        "such as linux/amd64",
+    );
+    refused(&["--platform", "linux/arm64"], 2, "--base");
+}
+
+#[test]
 fn what_is_no_base_is_refused_before_anything_is_stored() {
     let home = Home::new();
     home.model("model");

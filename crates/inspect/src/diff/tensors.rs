@@ -53,8 +53,9 @@ pub struct Form {
     pub shape: Vec<u64>,
 }
 
-/// A tensor in a model: by the files that belong together, and its name. Which of several parts holds it says nothing.
-type Key = (String, String);
+/// A tensor in a model: by the files that belong together, and its name. Which of several parts holds it says nothing; if
+/// several do, which should not be, they are counted.
+type Key = (String, String, usize);
 
 impl TensorChanges {
     pub(super) fn new(from: &Subject<'_>, to: &Subject<'_>, files: &FileChanges) -> Self {
@@ -155,12 +156,15 @@ fn families(subject: &Subject<'_>, renamed: &HashMap<&str, &str>) -> Vec<String>
 
 fn rows<'a>(subject: &'a Subject<'_>, families: &[String], is_same_place: bool) -> BTreeMap<Key, &'a Row> {
     let tensors = subject.record.tensors.iter();
-    let rows = tensors.flat_map(|tensors| &tensors.rows);
-    rows.map(|row| {
-        let place = families.get(row.file).filter(|_| !is_same_place).cloned();
-        ((place.unwrap_or_default(), row.name.clone()), row)
-    })
-    .collect()
+    let mut counts: HashMap<(&str, &str), usize> = HashMap::new();
+    let rows = tensors.flat_map(|tensors| &tensors.rows).map(|row| {
+        let place = families.get(row.file).filter(|_| !is_same_place);
+        let place = place.map_or("", String::as_str);
+        let count = counts.entry((place, &row.name)).or_default();
+        *count += 1;
+        ((place.to_owned(), row.name.clone(), *count), row)
+    });
+    rows.collect()
 }
 
 fn digests(subject: &Subject<'_>) -> HashMap<String, Digest> {

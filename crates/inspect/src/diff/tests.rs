@@ -196,6 +196,19 @@ fn files_that_moved_are_not_new() {
 }
 
 #[test]
+fn a_tensor_that_several_parts_of_a_model_have_is_compared_in_each() {
+    let parts = |second: u8| {
+        Tree(BTreeMap::new())
+            .with("m-00001-of-00002.safetensors", weights(&[("a", second)]))
+            .with("m-00002-of-00002.safetensors", weights(&[("a", 2)]))
+    };
+    let (from, to) = (parts(1), parts(7));
+    let found = Diff::new(&from.subject(), &to.subject(), &Limits::default()).unwrap();
+    assert_eq!((found.tensors.changed, found.tensors.unchanged), (1, 1));
+    assert_eq!(found.tensors.list[0].file, "m-00001-of-00002.safetensors");
+}
+
+#[test]
 fn tensors_may_move_between_the_parts_of_a_model() {
     let other = model()
         .without("model.safetensors")

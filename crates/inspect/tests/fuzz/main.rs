@@ -248,7 +248,5 @@ fn no_broken_file_panics_or_takes_much_memory() {
         b"[[",
         b"- - ",
     ];
-    fuzz("texts", &seeds::texts(), yaml, &|file| {
-        seeds::survey(file, &limits)
-    });
+    seeds::with_survey(&limits, |read| fuzz("texts", &seeds::texts(), yaml, read));
 }

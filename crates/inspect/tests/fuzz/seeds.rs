@@ -214,31 +214,34 @@ impl Files for Everywhere<'_> {
     }
 }
 
-/// Looks at a broken text as at all of the files that speak about a model, and compares it with what it was made of.
-pub(crate) fn survey(file: &dyn Bytes, limits: &Limits) {
-    let names = [
-        ".eval_results/a.yaml",
-        "MLmodel",
-        "README.md",
-        "adapter_config.json",
-        "config.json",
-        "metrics.json",
-        "metrics.yaml",
-        "model.safetensors.index.json",
-        "model_index.json",
-        "params.json",
-        "params.yaml",
-        "special_tokens_map.json",
-        "tokenizer_config.json",
-    ];
+/// The files that speak about a model.
+const NAMES: [&str; 13] = [
+    ".eval_results/a.yaml",
+    "MLmodel",
+    "README.md",
+    "adapter_config.json",
+    "config.json",
+    "metrics.json",
+    "metrics.yaml",
+    "model.safetensors.index.json",
+    "model_index.json",
+    "params.json",
+    "params.yaml",
+    "special_tokens_map.json",
+    "tokenizer_config.json",
+];
+
+/// Gives `use_it` what looks at a broken text as at all of the files that speak about a model, and compares it with what
+/// it was made of.
+pub(crate) fn with_survey(limits: &Limits, use_it: impl FnOnce(&dyn Fn(&dyn Bytes))) {
     let whole = texts().concat();
-    let broken = Everywhere(names.iter().map(|name| (*name, file)).collect());
-    let right = Everywhere(names.iter().map(|name| (*name, &whole as &dyn Bytes)).collect());
-    let (broken, right) = (
-        subject(&broken, b"broken", limits),
-        subject(&right, b"right", limits),
-    );
-    let _ = Diff::new(&broken, &right, limits).unwrap();
+    let right = Everywhere(NAMES.map(|name| (name, &whole as &dyn Bytes)).into());
+    let right = subject(&right, b"right", limits);
+    use_it(&|file| {
+        let broken = Everywhere(NAMES.map(|name| (name, file)).into());
+        let broken = subject(&broken, b"broken", limits);
+        let _ = Diff::new(&broken, &right, limits).unwrap();
+    });
 }
 
 fn subject<'a>(files: &'a Everywhere<'a>, digest: &[u8], limits: &Limits) -> Subject<'a> {

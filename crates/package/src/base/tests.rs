@@ -231,6 +231,61 @@ fn every_platform_of_the_base_gets_the_same_model_layers() {
 }
 
 #[test]
+fn of_an_index_only_what_is_wanted_is_read() {
+    let mut memory = Memory::default();
+    let mut entries = Vec::new();
+    for (architecture, variant) in [("amd64", None), ("arm", Some("v6")), ("arm", Some("v7"))] {
+        entries.push(Descriptor {
+            platform: Some(Platform {
+                architecture: architecture.to_owned(),
+                os: "linux".to_owned(),
+                variant: variant.map(str::to_owned),
+            }),
+            ..base_image(&mut memory, &said(architecture))
+        });
+    }
+    let amd64 = entries[0].clone();
+    // A mirror that has not got it.
+    entries.push(Descriptor {
+        platform: platform("s390x", "linux"),
+        ..Descriptor::of(media::OCI_MANIFEST, b"lost")
+    });
+    let root = base_index(&mut memory, entries);
+    let read = |wanted: &[&str]| {
+        let wanted: Vec<Platform> = wanted.iter().map(|text| text.parse().unwrap()).collect();
+        Base::read_for(&memory, &root, None, &wanted)
+    };
+    assert!(matches!(read(&[]), Err(BaseError::Source(_))));
+    let one = read(&["linux/amd64"]).unwrap();
+    assert_eq!(
+        one,
+        Base::read(&memory, &amd64, None)
+            .map(|mut named| {
+                // The index says the platform without the variant that the config has.
+                named.images[0].platform = amd64.platform.clone().unwrap();
+                named
+            })
+            .unwrap()
+    );
+    let both = read(&["linux/arm"]).unwrap();
+    assert_eq!(
+        (both.images.len(), both.is_index(), both.digest()),
+        (2, true, &root.digest)
+    );
+    assert_eq!(read(&["linux/arm/v7", "linux/amd64"]).unwrap().images.len(), 2);
+    let lacking = read(&["linux/amd64", "linux/riscv64"]).unwrap_err();
+    assert!(
+        lacking.to_string().ends_with(
+            "has no image for linux/riscv64; it has linux/amd64, linux/arm/v6, linux/arm/v7, linux/s390x"
+        ),
+        "{lacking}"
+    );
+    // A single image is looked at too.
+    let wrong = Base::read_for(&memory, &amd64, None, &["linux/arm64".parse().unwrap()]).unwrap_err();
+    assert!(matches!(wrong, BaseError::NoPlatform { .. }), "{wrong}");
+}
+
+#[test]
 fn what_is_no_base_is_refused() {
     let mut memory = Memory::default();
     let mut refused = |config: Value| {

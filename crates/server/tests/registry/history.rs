@@ -116,7 +116,7 @@ fn an_entry_is_added_once_and_its_tag_follows() {
         Some(digest.to_string().as_str())
     );
     server.push("digits", "1.1", "two");
-    let late = post(&server, &entry(&[first.clone()], "1.2", "two", "Ada"));
+    let late = post(&server, &entry(std::slice::from_ref(&first), "1.2", "two", "Ada"));
     late.refused(409, "HISTORY_OVERTAKEN");
     assert_eq!(late.field("Modelkeep-Height"), Some("2"));
     assert_eq!(post(&server, &first).status, 201, "its answer may have been lost");

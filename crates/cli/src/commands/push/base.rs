@@ -31,7 +31,12 @@ impl OnBase {
         let place = match (&arguments.base, &settings.base.value) {
             (Some(text), _) => Place::parse(settings, text)?,
             (None, Some(text)) => beside(Place::parse(settings, text)?, &settings.base.origin),
-            (None, None) => return Ok(None),
+            (None, None) if arguments.platforms.is_empty() => return Ok(None),
+            (None, None) => {
+                return Err(Failure::usage(
+                    "--platform chooses among those of a base: name one with --base",
+                ));
+            }
         };
         if arguments.index {
             return Err(Failure::usage(
@@ -46,7 +51,8 @@ impl OnBase {
             }
             failure
         })?;
-        let image = Base::read(origin.source(), &origin.root, name).map_err(|error| match error {
+        let image = Base::read_for(origin.source(), &origin.root, name, &arguments.platforms);
+        let image = image.map_err(|error| match error {
             BaseError::Source(error) => Failure::from(error),
             error => Failure::failed(error),
         })?;

@@ -59,12 +59,15 @@ impl Astray {
     }
 }
 
+/// What is wrong with a tag, or what kept it from being looked at.
+type Looked = Result<Astray, (Tag, Error)>;
+
 /// The tags that are not what the history says, of those that are asked for.
 fn astray(
     endpoint: &Endpoint,
     history: &History,
     asked: &dyn Fn(&Tag) -> bool,
-) -> Result<Vec<Result<Astray, (Tag, Error)>>, Failure> {
+) -> Result<Vec<Looked>, Failure> {
     let names = history.names().filter(|(tag, _)| asked(tag));
     let mut names: Vec<(Tag, Option<Descriptor>)> = names
         .map(|(tag, manifest)| (tag.clone(), manifest.cloned()))
@@ -281,7 +284,7 @@ impl Findings {
             }
         }
         let history = endpoint.history()?;
-        let texts = |found: Vec<Result<Astray, _>>| -> Vec<String> {
+        let texts = |found: Vec<Looked>| -> Vec<String> {
             let astray = found.into_iter().filter_map(Result::ok);
             astray.map(|astray| astray.text(place, &history)).collect()
         };

@@ -432,6 +432,33 @@ fn a_version_of_ours_that_was_compressed_gives_its_files_and_reads_only_the_laye
     get(&|_| true).unwrap();
     assert_eq!(read.load(Ordering::Relaxed), contents.size());
 
+    // A file without bytes may lie anywhere.
+    let mut files = contents.files().to_vec();
+    let (at, layer) = (files[1].offset + 1, files[1].layer);
+    let path = "empty".parse().unwrap();
+    let digest = Digest::of(b"");
+    files.push(FileEntry {
+        path,
+        size: 0,
+        digest,
+        layer,
+        offset: at,
+    });
+    let odd = Contents::new(contents.layers().to_vec(), files).unwrap();
+    let how = options(Existing::Refuse);
+    let to_odd = directory.path().join("odd");
+    unpack(
+        &image.memory,
+        &described,
+        Some(&odd),
+        &|_| true,
+        &to_odd,
+        &how,
+        &|_| {},
+    )
+    .unwrap();
+    assert_eq!(tree(&to_odd).len(), 3);
+
     // A list that is about other layers, or not about these bytes.
     let mut image = image;
     let other = [Digest::of(b"x"), Digest::of(b"y")];
@@ -557,4 +584,55 @@ fn a_layer_of_another_digest_algorithm_is_read_and_listed() {
     let unpacked = pull(&pack, &directory.path().join("copy"), Existing::Refuse).unwrap();
     assert_eq!(unpacked.found.unwrap().files()[0].digest, Digest::of(b"weights"));
     assert_eq!(files(&pack), own(&[("w", "weights")]));
+}
+
+/// Whatever a list says of compressed layers, it gives files that are what it says, or an error.
+#[test]
+fn no_list_makes_a_pull_panic() {
+    let model = tempfile::tempdir().unwrap();
+    for (path, size) in [("a", 5), ("b", 600), ("c", 0), ("d", 70_000)] {
+        fs::write(model.path().join(path), Numbers(3).bytes(size)).unwrap();
+    }
+    let (image, described, contents) = repacked(model.path());
+    let directory = tempfile::tempdir().unwrap();
+    let mut numbers = Numbers(5);
+    for round in 0..300 {
+        let mut files = contents.files().to_vec();
+        for _ in 0..=numbers.below(3) {
+            let file = numbers.below(4) as usize;
+            let odd = [0, 1, 511, 70_001, 1 << 40, u64::MAX / 2, u64::MAX][numbers.below(7) as usize];
+            match numbers.below(4) {
+                0 => files[file].offset = odd,
+                1 => files[file].size = odd,
+                2 => files[file].offset = files[numbers.below(4) as usize].offset,
+                _ => files[file].size = numbers.below(100_000),
+            }
+        }
+        let Ok(list) = Contents::new(contents.layers().to_vec(), files) else {
+            continue;
+        };
+        let to = directory.path().join(round.to_string());
+        let how = options(Existing::Refuse);
+        match unpack(
+            &image.memory,
+            &described,
+            Some(&list),
+            &|_| true,
+            &to,
+            &how,
+            &|_| {},
+        ) {
+            Ok(_) => {
+                for file in list.files() {
+                    let bytes = fs::read(to.join(file.path.as_str())).unwrap();
+                    assert_eq!(Digest::of(&bytes), file.digest);
+                }
+            }
+            Err(_) => assert!(!to.exists()),
+        }
+    }
+    // What failed has left nothing beside.
+    let is_hidden = |entry: fs::DirEntry| entry.file_name().to_string_lossy().starts_with('.');
+    let left = fs::read_dir(directory.path()).unwrap();
+    assert!(!left.map(|entry| entry.unwrap()).any(is_hidden));
 }

@@ -95,10 +95,10 @@ impl Known {
     }
 
     /// Reads the history of `found`, its entries from height 1 on as they are at this place now, verifies what is new,
-    /// and remembers it.
-    pub(crate) fn accept(&self, found: Vec<Vec<u8>>) -> Result<History, Error> {
+    /// and remembers it. The signatures of the first `verified` of them have just been verified by whoever read them.
+    pub(crate) fn accept(&self, found: Vec<Vec<u8>>, verified: u64) -> Result<History, Error> {
         let mut past = self.past();
-        let history = self.go_on(&past, &found)?;
+        let history = self.go_on(&past, &found, verified)?;
         past.seen = Seen::of(&history);
         past.entries = found;
         Ok(history)
@@ -109,12 +109,12 @@ impl Known {
         let mut entries = self.entries();
         if entries.len() as u64 + 1 == height {
             entries.push(entry.to_vec());
-            self.accept(entries)?;
+            self.accept(entries, 0)?;
         }
         Ok(())
     }
 
-    fn go_on(&self, past: &Past, found: &[Vec<u8>]) -> Result<History, Error> {
+    fn go_on(&self, past: &Past, found: &[Vec<u8>], verified: u64) -> Result<History, Error> {
         // What has been seen elsewhere of the same history holds here.
         let elsewhere = match (&past.seen, found.first()) {
             (None, Some(first)) => self.files.entries_of(&Written::id_of(first))?,
@@ -125,10 +125,12 @@ impl Known {
             None => &elsewhere,
         };
         let same = known.iter().zip(found).take_while(|(a, b)| a == b).count();
+        let verified = usize::try_from(verified).unwrap_or(usize::MAX).min(found.len());
+        let trusted = same.max(verified);
         let malformed = |source| self.broken(source);
-        let mut history = History::read(&found[..same], Signatures::Trust).map_err(malformed)?;
+        let mut history = History::read(&found[..trusted], Signatures::Trust).map_err(malformed)?;
         history
-            .extend(&found[same..], Signatures::Verify)
+            .extend(&found[trusted..], Signatures::Verify)
             .map_err(malformed)?;
         for seen in past.seen.iter().chain(&all_of(known)) {
             seen.check(found)

@@ -11,12 +11,12 @@ use super::{Error, Known};
 impl Known {
     /// The history as `journal` has it now.
     pub(crate) fn read(&self, journal: &dyn Journal) -> std::result::Result<History, Error> {
-        self.accept_read(journal.entries(1))
+        self.accept_read(journal.entries(1), journal.verified())
     }
 
     /// The entries of `journal` from the height `from` on.
     pub(crate) fn entries_of(&self, journal: &dyn Journal, from: u64) -> Result<Vec<Vec<u8>>> {
-        self.checked(journal.entries(1), from)
+        self.checked(journal.entries(1), journal.verified(), from)
     }
 
     /// Begins a change of `journal`.
@@ -28,15 +28,15 @@ impl Known {
         }))
     }
 
-    fn accept_read(&self, read: Result<Vec<Vec<u8>>>) -> std::result::Result<History, Error> {
+    fn accept_read(&self, read: Result<Vec<Vec<u8>>>, verified: u64) -> std::result::Result<History, Error> {
         match read {
-            Ok(entries) => self.accept(entries),
+            Ok(entries) => self.accept(entries, verified),
             Err(error) => Err(self.disputed(error)),
         }
     }
 
-    fn checked(&self, read: Result<Vec<Vec<u8>>>, from: u64) -> Result<Vec<Vec<u8>>> {
-        self.accept_read(read)?;
+    fn checked(&self, read: Result<Vec<Vec<u8>>>, verified: u64, from: u64) -> Result<Vec<Vec<u8>>> {
+        self.accept_read(read, verified)?;
         let skipped = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
         Ok(self.entries().into_iter().skip(skipped).collect())
     }
@@ -49,7 +49,8 @@ struct Change<'a> {
 
 impl Journal for Change<'_> {
     fn entries(&self, from: u64) -> Result<Vec<Vec<u8>>> {
-        self.known.checked(self.transaction.entries(1), from)
+        self.known
+            .checked(self.transaction.entries(1), self.transaction.verified(), from)
     }
 
     fn verified(&self) -> u64 {

@@ -23,7 +23,7 @@ impl Home {
     }
 
     fn accept(&self, place: &str, entries: &[Vec<u8>]) -> Result<u64, Error> {
-        let history = self.known(place).accept(entries.to_vec())?;
+        let history = self.known(place).accept(entries.to_vec(), 0)?;
         Ok(history.height())
     }
 
@@ -236,7 +236,7 @@ fn processes_that_remember_at_once_forget_nothing() {
     thread::scope(|scope| {
         for (length, known) in &readers {
             let found = entries[..*length].to_vec();
-            scope.spawn(move || known.accept(found).unwrap());
+            scope.spawn(move || known.accept(found, 0).unwrap());
         }
     });
     let known = home.known(PLACE);

@@ -1,13 +1,16 @@
 //! A version as a repository holds it: found by its name, its documents read and checked.
 
+mod documents;
+mod names;
+
 use std::{collections::BTreeMap, io::Read as _};
 
+use documents::{find_image, parse_config};
+pub(crate) use documents::{read_config, read_document, read_image, read_manifest};
 use jiff::Timestamp;
 use modelkeep_core::{
-    ByteRange, Contents, Descriptor, Digest, Document, ImageConfig, Limits, Manifest, Reference, Tag,
-    annotation,
-    content::{Error, Source},
-    name::Target,
+    ByteRange, Contents, Descriptor, Digest, ImageConfig, Limits, Manifest, Reference, annotation,
+    content::Error, name::Target,
 };
 use modelkeep_inspect::{Record, Survey};
 use modelkeep_ledger::{History, Publication, Yanked, signing::PublicKey};
@@ -15,9 +18,10 @@ use modelkeep_package::{
     foreign::{self, Kind},
     modelpack,
 };
+pub(crate) use names::{are_tags_believed, manifest_of, resolve};
 
 use crate::{
-    error::{Exit, Failure, Unknown},
+    error::{Exit, Failure},
     holding::Holding,
     lock,
     settings::Settings,
@@ -379,145 +383,4 @@ pub(crate) fn stated<T: serde::de::DeserializeOwned + Default>(
 pub(crate) fn is_about(contents: &Contents, manifest: &Manifest) -> bool {
     let has = |digest: &Digest| manifest.layers.iter().any(|layer| layer.digest == *digest);
     contents.layers().iter().all(has)
-}
-
-/// What `reference` names: by the history where it has the version, else by the tag.
-pub(crate) fn resolve(
-    repository: &Endpoint,
-    history: &History,
-    reference: &Reference,
-) -> Result<(Descriptor, Option<Publication>), Failure> {
-    let name = || reference.name.clone();
-    match &reference.target {
-        Target::Tag(tag) => {
-            if let Some(publication) = history.version(tag) {
-                return Ok((publication.manifest().clone(), Some(publication.clone())));
-            }
-            if let Some(moved) = history.alias(tag) {
-                let manifest = moved.alias.manifest.clone();
-                let version = history.version(&moved.alias.version);
-                let version = version.filter(|version| *version.manifest() == manifest);
-                return Ok((manifest, version.cloned()));
-            }
-            if let Some(found) = repository.names().resolve(tag)? {
-                if tag.is_reserved() || (!history.has(tag) && are_tags_believed(repository, history)?) {
-                    return Ok((found, None));
-                }
-                let error = format!(
-                    "{reference} is a tag, and no version: the history of {} does not have it",
-                    name()
-                );
-                let digest = format!("{}@{}", name(), found.digest);
-                return Err(Failure::new(Exit::Damage, error).hint(format!(
-                    "who wants that image all the same names its digest: {digest}"
-                )));
-            }
-            let version = tag.to_string();
-            let failure = Failure::new(
-                Exit::Failed,
-                Unknown::Version {
-                    name: name(),
-                    version,
-                },
-            );
-            let newest: Vec<String> = history
-                .newest_first()
-                .iter()
-                .take(5)
-                .map(|p| p.version.to_string())
-                .collect();
-            Err(match newest.as_slice() {
-                [] => failure,
-                newest => failure.hint(format!("its newest versions are {}", newest.join(", "))),
-            })
-        }
-        Target::Digest(digest) => match repository.manifest(digest)? {
-            Some(manifest) => Ok((manifest, None)),
-            None => Err(Failure::new(
-                Exit::Failed,
-                Unknown::Manifest {
-                    name: name(),
-                    digest: digest.clone(),
-                },
-            )),
-        },
-    }
-}
-
-/// Whether a tag that the history does not have is a version all the same. Whoever signs a history answers for its
-/// versions, and any other tag is anybody's. Where entries are not what they say, nobody knows which version they were of.
-pub(crate) fn are_tags_believed(repository: &Endpoint, history: &History) -> Result<bool, Failure> {
-    Ok(history.keys().is_empty() && repository.tampered()?.is_empty())
-}
-
-/// What `tag` stands for, if it stands for a version or is an alias of one: by the history, else by the tag itself where
-/// that is believed.
-pub(crate) fn manifest_of(
-    repository: &Endpoint,
-    history: &History,
-    tag: &Tag,
-) -> Result<Option<Descriptor>, Failure> {
-    if history.has(tag) {
-        return Ok(history.manifest(tag).cloned());
-    }
-    match are_tags_believed(repository, history)? {
-        true => Ok(repository.names().resolve(tag)?),
-        false => Ok(None),
-    }
-}
-
-/// Reads a manifest or index, verified.
-pub(crate) fn read_document(source: &dyn Source, descriptor: &Descriptor) -> Result<Document, Error> {
-    let bytes = source.fetch(descriptor, Limits::default().manifest_bytes)?;
-    Document::parse(&descriptor.media_type, &bytes).map_err(|error| malformed(descriptor, &error))
-}
-
-/// The image that `root` is, or the one for `linux/amd64` in it, and its config.
-pub(crate) fn read_image(source: &dyn Source, root: &Descriptor) -> Result<(Manifest, ImageConfig), Error> {
-    let manifest = read_manifest(source, root)?;
-    let config = read_config(source, &manifest)?;
-    Ok((manifest, config))
-}
-
-/// The image or artifact that `root` is, or the image for `linux/amd64` in it.
-pub(crate) fn read_manifest(source: &dyn Source, root: &Descriptor) -> Result<Manifest, Error> {
-    find_image(source, root).map(|(_, manifest)| manifest)
-}
-
-/// As [`read_manifest`], with its descriptor.
-fn find_image(source: &dyn Source, root: &Descriptor) -> Result<(Descriptor, Manifest), Error> {
-    let index = match read_document(source, root)? {
-        Document::Image(manifest) => return Ok((root.clone(), manifest)),
-        Document::Index(index) => index,
-    };
-    let amd64 = |descriptor: &&Descriptor| {
-        let platform = descriptor.platform.as_ref();
-        platform.is_some_and(|platform| platform.os == "linux" && platform.architecture == "amd64")
-    };
-    let image = index.manifests.iter().find(amd64).or(index.manifests.first());
-    let image = image.ok_or_else(|| malformed(root, &"the index names no image"))?;
-    match read_document(source, image)? {
-        Document::Image(manifest) => Ok((image.clone(), manifest)),
-        Document::Index(_) => Err(malformed(root, &"the index names an index, not an image")),
-    }
-}
-
-/// Reads the config of an image, verified. For an artifact that Modelkeep made, its manifest says the same.
-pub(crate) fn read_config(source: &dyn Source, manifest: &Manifest) -> Result<ImageConfig, Error> {
-    if modelpack::is_own(manifest) {
-        return modelpack::image_config(manifest).map_err(|error| malformed(&manifest.config, &error));
-    }
-    let bytes = source.fetch(&manifest.config, Limits::default().config_bytes)?;
-    parse_config(manifest, &bytes)
-}
-
-fn parse_config(manifest: &Manifest, bytes: &[u8]) -> Result<ImageConfig, Error> {
-    serde_json::from_slice(bytes).map_err(|error| malformed(&manifest.config, &error))
-}
-
-fn malformed(descriptor: &Descriptor, reason: &dyn ToString) -> Error {
-    Error::Malformed {
-        what: descriptor.digest.to_string(),
-        reason: reason.to_string(),
-    }
 }

@@ -1,10 +1,13 @@
+mod authority;
+
 use std::collections::{HashMap, HashSet};
 
+pub(crate) use authority::Authority;
 use modelkeep_core::{Bump, Descriptor, SemVer, Tag};
 
 use crate::{
-    Alias, Delete, Founds, InvalidKeys, Keys, MalformedEntry, NameAfter, Operation, Publish, Seal,
-    Unauthorized, Who, Written,
+    Alias, Delete, InvalidKeys, Keys, MalformedEntry, NameAfter, Operation, Publish, Unauthorized, Who,
+    Written,
     entry::{Entry, EntryId, Place},
     keys::history_name,
     signing::{Bundle, KeyId, PublicKey},
@@ -46,15 +49,6 @@ enum Named {
     Alias(usize),
     /// It is no more.
     Deleted(Box<Delete>),
-}
-
-/// By what right an entry is in a history.
-#[derive(Debug, Default)]
-pub(crate) struct Authority {
-    /// The key that signed it.
-    signer: Option<KeyId>,
-    /// The keys that the history has after it, if they change.
-    keys: Option<Keys>,
 }
 
 /// An alias that was pointed at a version.
@@ -222,23 +216,6 @@ impl History {
         self.time.as_deref()
     }
 
-    /// Whether somebody who may add to the history now made this, wherever it belongs: what anybody can write says
-    /// nothing against a history that is signed.
-    pub(crate) fn vouches(&self, written: &Written) -> bool {
-        match &written.bundle {
-            Some(bundle) if !self.keys.is_empty() => {
-                let mut listed = self.keys.listed().iter();
-                listed.any(|listed| bundle.verify(&listed.key).is_ok())
-            }
-            _ => {
-                // A first entry says nothing of the history that it founds.
-                let entry = &written.entry;
-                let is_ours = entry.height() == 1 || entry.history() == self.first.as_ref();
-                self.keys.is_empty() && is_ours
-            }
-        }
-    }
-
     /// Who may add to it.
     #[must_use]
     pub fn keys(&self) -> &Keys {
@@ -255,34 +232,6 @@ impl History {
     #[must_use]
     pub fn known_key(&self, id: &KeyId) -> Option<&PublicKey> {
         self.known.get(id)
-    }
-
-    /// What an entry by `who` is signed with, which changes keys or not.
-    fn seal<'w>(&self, who: &'w Who, changes_keys: bool) -> Option<&'w Seal> {
-        let is_left_to_others = self.keys.is_empty() && self.height > 0 && !changes_keys;
-        let seal = who.seal.as_ref();
-        seal.filter(|seal| !is_left_to_others || seal.founds() == Founds::Any)
-    }
-
-    /// Whether an entry that `who` adds is signed.
-    #[must_use]
-    pub fn is_signed_by(&self, who: &Who) -> bool {
-        self.seal(who, false).is_some()
-    }
-
-    /// Whether `who` may add an entry.
-    ///
-    /// # Errors
-    /// See [`Unauthorized`].
-    pub fn admits(&self, who: &Who) -> Result<(), Unauthorized> {
-        match self.seal(who, false) {
-            None if self.keys.is_empty() => Ok(()),
-            None => Err(Unauthorized::NoKey),
-            Some(seal) => {
-                let founding = self.keys.is_empty().then(|| seal.founding());
-                self.keys.allow(seal.signer().public().id(), founding)
-            }
-        }
     }
 
     fn add(&mut self, bytes: &[u8], signatures: Signatures) -> Result<(), MalformedHistory> {
@@ -376,57 +325,6 @@ impl History {
         self.time = Some(entry.time().to_owned());
         self.first.get_or_insert_with(|| id.clone());
         self.head = Some(id);
-    }
-
-    /// Who made the entry, and the keys that the history has after it, if they change.
-    fn authorize(
-        &self,
-        height: u64,
-        entry: &Entry,
-        bundle: Option<&Bundle>,
-        signatures: Signatures,
-    ) -> Result<Authority, MalformedHistory> {
-        let unauthorized = |source| MalformedHistory::Unauthorized { height, source };
-        let after = entry.keys().map(|listed| Keys::new(listed.to_vec()));
-        let after = after
-            .transpose()
-            .map_err(|source| MalformedHistory::Keys { height, source })?;
-        let changes = matches!(entry.operation(), Operation::Keys(_));
-        // The keys of a history are listed by whoever signs it first, and change by entries that say so.
-        if after.is_some() != (changes || (self.keys.is_empty() && bundle.is_some())) {
-            return Err(MalformedHistory::Smuggled { height });
-        }
-        let Some(bundle) = bundle else {
-            return match self.keys.is_empty() && after.is_none() {
-                true => Ok(Authority::default()),
-                false => Err(unauthorized(Unauthorized::NoKey)),
-            };
-        };
-        let known = match (self.keys.is_empty(), &after) {
-            (true, Some(founding)) => founding,
-            _ => &self.keys,
-        };
-        // A bundle without a hint fits no key; ours have one.
-        let listed = known
-            .listed()
-            .iter()
-            .find(|listed| bundle.hint() == Some(listed.key.hint()));
-        let Some(listed) = listed else {
-            let hint = bundle.hint().unwrap_or_default();
-            return Err(unauthorized(Unauthorized::UnknownHint(
-                hint.chars().take(64).collect(),
-            )));
-        };
-        let id = listed.key.id();
-        if signatures == Signatures::Verify && bundle.verify(&listed.key).is_err() {
-            let key = id.clone();
-            return Err(MalformedHistory::Forged { height, key });
-        }
-        self.keys.allow(id, after.as_ref()).map_err(unauthorized)?;
-        Ok(Authority {
-            signer: Some(id.clone()),
-            keys: after,
-        })
     }
 
     /// Adds an entry at the end, and gives its bytes. `keys` are those that the history gets by it.

@@ -196,7 +196,8 @@ fn files_of_plain_archives_are_listed_without_their_bytes() {
     );
 }
 
-/// Whatever is done to layers, they give files, or an error in bounded time and memory.
+/// Whatever is done to layers, they give files, or an error in bounded time and memory. More than CI runs, by hand:
+/// `MODELKEEP_FUZZ_INPUTS=10000000 cargo test --release -p modelkeep-package --lib no_layer`.
 #[test]
 fn no_layer_makes_the_reader_panic_or_hang() {
     let archive = raw_tar(&[
@@ -212,8 +213,9 @@ fn no_layer_makes_the_reader_panic_or_hang() {
         (Coding::Zstd, zstd(&archive)),
     ];
     let place = crate::image::ImagePath::default();
+    let inputs = std::env::var("MODELKEEP_FUZZ_INPUTS").map_or(3_000, |count| count.parse().unwrap());
     let mut numbers = Numbers(11);
-    for round in 0..3_000 {
+    for round in 0..inputs {
         let (coding, bytes) = &packed[round % packed.len()];
         let mut bytes = bytes.clone();
         for _ in 0..=numbers.below(4) {

@@ -162,6 +162,13 @@ impl Error {
                 // A certificate does not get better, nor a name that does not exist.
                 io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::NotFound
             ),
+            // docker-registry writes the record of a blob in place: while another client sends the same blob again, the
+            // record is empty for a moment, and a manifest that needs the blob is refused with both of these.
+            Self::Status {
+                status: 400, problem, ..
+            } => ["MANIFEST_BLOB_UNKNOWN", "DIGEST_INVALID"]
+                .iter()
+                .all(|code| problem.contains(code)),
             Self::Status { status, .. } => matches!(status, 408 | 429 | 500 | 502 | 503 | 504),
             Self::Interrupted { .. } => true,
             _ => false,

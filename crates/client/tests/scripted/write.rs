@@ -199,6 +199,29 @@ fn manifests_go_to_their_digest_and_tags() {
 }
 
 #[test]
+fn a_manifest_is_sent_again_where_the_record_of_a_blob_was_just_being_written() {
+    let refusal = |codes: &[&str]| {
+        let errors: Vec<String> = codes
+            .iter()
+            .map(|code| format!(r#"{{"code":"{code}"}}"#))
+            .collect();
+        format!(r#"{{"errors":[{}]}}"#, errors.join(","))
+    };
+    let put = |codes: &'static [&'static str]| {
+        let server = Server::start(move |_, before| match before {
+            0 => answer(400, &[], &refusal(codes)),
+            _ => answer(201, &[], ""),
+        });
+        let registry = registry(&server, Access::Write);
+        let result = registry.put_manifest(&"1.0".parse().unwrap(), media::OCI_MANIFEST, b"{}");
+        (result.is_ok(), server.count("PUT", "/"))
+    };
+    assert_eq!(put(&["DIGEST_INVALID", "MANIFEST_BLOB_UNKNOWN"]), (true, 2));
+    assert_eq!(put(&["MANIFEST_BLOB_UNKNOWN"]), (false, 1));
+    assert_eq!(put(&["DIGEST_INVALID"]), (false, 1));
+}
+
+#[test]
 fn a_blob_is_taken_over_from_another_repository_where_that_works() {
     let server = Server::start(|asked, _| match asked.target.contains("from=team%2Fbase") {
         true => answer(201, &[("Location", "/v2/team/model/blobs/x")], ""),

@@ -209,7 +209,7 @@ fn a_manifest_is_sent_again_where_the_record_of_a_blob_was_just_being_written() 
     };
     let put = |codes: &'static [&'static str]| {
         let server = Server::start(move |_, before| match before {
-            0 => answer(400, &[], &refusal(codes)),
+            0 => answer(400, &[], refusal(codes)),
             _ => answer(201, &[], ""),
         });
         let registry = registry(&server, Access::Write);

@@ -5,8 +5,9 @@ use std::{
 
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-/// Largest window, in bytes: that of `zstd --ultra -22`. A decoder keeps as much in memory.
-const MOST_WINDOW: u64 = 128 << 20;
+/// Largest window, in bytes: that of `zstd --ultra -20`. A decoder keeps as much in memory, and 64 MiB is what a pull
+/// may take.
+const MOST_WINDOW: u64 = 32 << 20;
 /// Windows up to here every layer may have at once with others: levels up to 19 need no more.
 const USUAL_WINDOW: u64 = 8 << 20;
 /// Who holds it may have a window that is larger.

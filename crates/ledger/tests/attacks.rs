@@ -1,4 +1,5 @@
-//! The attacks on update systems that TUF lists, each tried on a history; and every byte of an entry changed.
+//! The attacks on update systems that TUF lists, each tried on a history; and every byte of an entry or of a signature
+//! over files changed.
 //!
 //! How old a history may be (freeze) is for `crates/cli/src/freshness.rs`, and what a registry may send without end for the
 //! clients of registries; what of both lies here is tried here.
@@ -9,14 +10,14 @@ use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use modelkeep_core::{
-    Descriptor,
+    Descriptor, Digest,
     content::{Journal, Target},
     media,
 };
 use modelkeep_ledger::{
     Conflict, Draft, Founds, History, Keys, ListedKey, MalformedHistory, NoteError, Publish, Role, Seal,
     Seen, Unauthorized, Who, Written, checkpoint, fork, publish, read, rekey,
-    signing::{Bundle, PrivateKey, PublicKey, SignError, Signer},
+    signing::{Bundle, ModelStatement, PrivateKey, PublicKey, SignError, Signer},
 };
 use modelkeep_testkit::Memory;
 use serde_json::Value;
@@ -332,5 +333,28 @@ fn every_changed_byte_of_an_unsigned_entry_is_refused_by_whoever_has_seen_it() {
     with_each_byte_changed(&entries, 8, |entry, byte, changed| {
         let refused = History::verify(changed).is_err() || seen.check(changed).is_err();
         assert!(refused, "byte {byte} of entry {entry}");
+    });
+}
+
+#[test]
+fn every_changed_byte_of_a_signature_over_files_is_refused() {
+    let key = PrivateKey::generate();
+    let files = ["config.json", "weights/model.safetensors"];
+    let files = files.map(|path| (path.parse().unwrap(), Digest::of(path.as_bytes())));
+    let statement = ModelStatement::new("digits", files.clone()).unwrap();
+    let bundle = Bundle::sign(statement.to_bytes(), &key).unwrap().to_bytes();
+    let is_over_files = |bundle: &[u8]| {
+        let Ok(bundle) = Bundle::parse(bundle) else {
+            return false;
+        };
+        let Ok(signed) = bundle.verify(key.public()) else {
+            return false;
+        };
+        let found = files.clone().into_iter().collect();
+        ModelStatement::parse(signed).is_ok_and(|statement| statement.compare(&found).is_empty())
+    };
+    assert!(is_over_files(&bundle));
+    with_each_byte_changed(&[bundle], 1, |_, byte, changed| {
+        assert!(!is_over_files(&changed[0]), "byte {byte}");
     });
 }

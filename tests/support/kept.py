@@ -6,6 +6,7 @@ Python's standard library only.
 import json
 import os
 import random
+import secrets
 import select
 import shutil
 import signal
@@ -43,7 +44,10 @@ def run(command, expect=0, **options):
 
 def scratch():
     """A new empty directory; whoever asks removes it. TMPDIR says where."""
-    return Path(tempfile.mkdtemp(prefix="modelkeep-test-"))
+    # Podman takes a path for a repository's name, whose parts may not end as those of `mkdtemp` do now and then: with `_`.
+    place = Path(tempfile.gettempdir()) / f"modelkeep-test-{secrets.token_hex(6)}"
+    place.mkdir(mode=0o700)
+    return place
 
 
 class Store:

@@ -4,9 +4,9 @@
 //! ([`access`]). Routes are a [`http::Handler`]: they get a [`http::Request`], ask
 //! [`access::Access`] whether it may go on, and give back a [`http::Response`].
 //!
-//! Everything blocks, with one thread per connection from a bounded pool, so that a stored file
-//! leaves by `sendfile` and a request costs two system calls; `docs/decisions/0005-own-http-loop.md`
-//! has the reasons and the figures.
+//! What takes its time blocks, on a thread of its own from a bounded pool, so that a stored file leaves by `sendfile`; what
+//! takes but a moment is answered by the thread that awaits all connections. `docs/decisions/0005-own-http-loop.md` and
+//! `0014-who-waits-has-no-thread.md` have the reasons and the figures.
 //!
 //! ```
 //! use modelkeep_server::http::{Handler, Limits, Request, Response, Status, rehearse};

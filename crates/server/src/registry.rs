@@ -222,6 +222,9 @@ impl Handler for Registry {
         let done = done.and_then(|()| {
             let action = action.as_ref().map_err(|none| Fault::from(none.clone()))?;
             note.resource = action.resource();
+            if !action.is_brief() {
+                request.take_time();
+            }
             if *action == Action::EcrPublic {
                 note.operation = ecr_public::Operation::of(request)
                     .ok()

@@ -62,6 +62,15 @@ impl Action {
             | Self::Cancel(..) => "upload",
         }
     }
+
+    /// Whether it reads a small file or two, or what is in memory: what takes but a moment, and what clients ask all the
+    /// time.
+    pub(crate) fn is_brief(&self) -> bool {
+        matches!(
+            self,
+            Self::Enter | Self::Health | Self::Tags(_) | Self::ReadManifest(..) | Self::ReadBlob(..)
+        )
+    }
 }
 
 /// Why a request asks for nothing that there is.

@@ -199,11 +199,15 @@ impl Access {
         }
         match Credentials::of(request) {
             Credentials::None => Ok((Who::Anonymous, None)),
-            Credentials::Basic(name, password) => match self.prove(&name, &password) {
-                Ok(proved) => Ok((Who::Account(proved.account), None)),
-                Err(NotProved::Wrong) => Err(self.challenge(request, &[], None)),
-                Err(NotProved::Busy) => Err(Denial::TooManyRequests { seconds: 1 }),
-            },
+            Credentials::Basic(name, password) => {
+                // Hashes of passwords are made to take long.
+                request.take_time();
+                match self.prove(&name, &password) {
+                    Ok(proved) => Ok((Who::Account(proved.account), None)),
+                    Err(NotProved::Wrong) => Err(self.challenge(request, &[], None)),
+                    Err(NotProved::Busy) => Err(Denial::TooManyRequests { seconds: 1 }),
+                }
+            }
             Credentials::Bearer(token) => self
                 .bearer(token.expose())
                 .ok_or_else(|| self.challenge(request, &[], Some("invalid_token"))),

@@ -1,8 +1,6 @@
 //! What a connection has received: a small buffer in front of its wire.
 
 use super::head::{Refusal, Scan};
-use super::limits::Limits;
-use super::phase::Phase;
 use super::response::Status;
 use super::wire::Wire;
 use std::io::{self, IoSliceMut, Read};
@@ -15,23 +13,7 @@ pub(crate) struct Inbound {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-}
-
-/// Why there is no next request.
-#[derive(Debug)]
-pub(crate) enum NoHead {
-    /// The peer is gone, or was silent: nothing to answer.
-    Silence,
-    /// To be answered, then closed.
-    Refused(Refusal),
-    /// The connection was taken away to make room or to shut down.
-    Reaped,
-}
-
-impl From<Refusal> for NoHead {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
+    scan: Scan,
 }
 
 impl Inbound {
@@ -41,6 +23,7 @@ impl Inbound {
             buffer: vec![0; INITIAL],
             start: 0,
             end: 0,
+            scan: Scan::default(),
         }
     }
 
@@ -62,6 +45,26 @@ impl Inbound {
 
     /// Reads once, behind what is buffered, which may take `most` bytes. 0 is the end.
     pub(crate) fn fetch(&mut self, most: usize) -> io::Result<usize> {
+        self.make_room(most);
+        let received = retry(|| self.wire.read(&mut self.buffer[self.end..]))?;
+        self.end += received;
+        Ok(received)
+    }
+
+    /// As [`Inbound::fetch`], without waiting: `None` where nothing has come.
+    pub(crate) fn fetch_now(&mut self, most: usize) -> io::Result<Option<usize>> {
+        self.make_room(most);
+        match retry(|| self.wire.read_now(&mut self.buffer[self.end..])) {
+            Ok(received) => {
+                self.end += received;
+                Ok(Some(received))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn make_room(&mut self, most: usize) {
         if self.end == self.buffer.len() {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
@@ -69,9 +72,6 @@ impl Inbound {
                 self.buffer.resize((self.end * 2).min(most.max(self.end + 1)), 0);
             }
         }
-        let received = retry(|| self.wire.read(&mut self.buffer[self.end..]))?;
-        self.end += received;
-        Ok(received)
     }
 
     /// Reads into `out`: what is buffered first, else straight from the wire.
@@ -102,67 +102,29 @@ impl Inbound {
         taken
     }
 
-    /// Waits for a whole head and gives its length; it stays buffered.
-    pub(crate) fn await_head(
-        &mut self,
-        limits: &Limits,
-        first: bool,
-        phase: &Phase,
-    ) -> Result<usize, NoHead> {
-        let mut scan = Scan::default();
-        let mut begun = !self.buffered().is_empty();
-        // A connection's first head is on the clock at once: a handshake may have used some of it.
-        self.wire
-            .allow_reads(if first || begun { limits.head } else { limits.idle });
-        if !begun && !phase.rest() {
-            return Err(NoHead::Reaped);
+    /// The length of the head that is buffered, `None` until it is whole.
+    pub(crate) fn head(&mut self, most: usize) -> Result<Option<usize>, Refusal> {
+        // Some clients end a body with a line end that belongs to nothing (RFC 9112 section 2.2).
+        while self.buffered().starts_with(b"\r\n") {
+            self.consume(2);
+            self.scan = Scan::default();
         }
-        loop {
-            // Some clients end a body with a line end that belongs to nothing (RFC 9112 section 2.2).
-            while self.buffered().starts_with(b"\r\n") {
-                self.consume(2);
-                scan = Scan::default();
+        match self.scan.find(&self.buffer[self.start..self.end])? {
+            Some(length) if length <= most => {
+                self.scan = Scan::default();
+                Ok(Some(length))
             }
-            if let Some(length) = scan.find(self.buffered())? {
-                return if length <= limits.head_bytes {
-                    Ok(length)
-                } else {
-                    Err(too_large())
-                };
-            }
-            if self.buffered().len() >= limits.head_bytes {
-                return Err(too_large());
-            }
-            match self.fetch(limits.head_bytes) {
-                Ok(0) => return Err(NoHead::Silence),
-                Ok(_) if begun => {}
-                Ok(_) => {
-                    begun = true;
-                    if !phase.work() {
-                        return Err(NoHead::Reaped);
-                    }
-                    self.wire.allow_reads(limits.head);
-                }
-                Err(error) if error.kind() == io::ErrorKind::TimedOut && begun => {
-                    let reason = "the request took too long to arrive";
-                    return Err(Refusal {
-                        status: Status::REQUEST_TIMEOUT,
-                        reason,
-                    }
-                    .into());
-                }
-                Err(_) => return Err(NoHead::Silence),
-            }
+            None if self.buffered().len() < most => Ok(None),
+            _ => Err(too_large()),
         }
     }
 }
 
-fn too_large() -> NoHead {
+fn too_large() -> Refusal {
     Refusal {
         status: Status::HEAD_TOO_LARGE,
         reason: "the request head is too large",
     }
-    .into()
 }
 
 fn retry(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {

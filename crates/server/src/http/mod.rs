@@ -20,6 +20,8 @@ mod response;
 mod shutdown;
 pub(crate) mod target;
 mod tls;
+mod turn;
+mod watch;
 mod wire;
 
 pub use body::{Body, BodyFault};

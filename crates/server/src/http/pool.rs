@@ -1,13 +1,17 @@
-//! The accept loop and the threads behind it: one thread per connection, as many as are in use.
+//! The accept loop, and the threads behind it. A connection that waits for its peer has none: one thread awaits many, and
+//! answers itself what takes but a moment. Before it turns to anything longer, it leaves the others to another thread.
 
-use super::connection::{self, Context};
+use super::connection::{Connection, Context, Next, Reading};
 use super::limits::Limits;
 use super::phase::Phase;
 use super::shutdown::Shutdown;
 use super::tls::{self, TlsFiles};
+use super::turn::{Alone, Turn};
+use super::watch::Watch;
 use super::wire::{Socket, Wire};
 use super::{Event, Handler};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown as Direction, SocketAddr, TcpListener, TcpStream};
@@ -15,8 +19,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A thread without a connection ends after this time.
+/// A thread without work ends after this time.
 const SPARE: Duration = Duration::from_secs(10);
+/// How often connections are looked at whose peers are silent.
+const SWEEP: Duration = Duration::from_secs(1);
 /// Pause after `accept` failed: the usual cause is that no file descriptor is left.
 const PAUSE: Timespec = Timespec {
     tv_sec: 0,
@@ -47,16 +53,26 @@ pub fn serve(
     shutdown: &Shutdown,
 ) -> io::Result<Served> {
     listener.set_nonblocking(true)?;
+    let closing = Shutdown::new()?;
+    let rooms = Watch::open(closing.signal())?.into_iter().map(|watch| Room {
+        watch,
+        waiting: Mutex::default(),
+    });
     let pool = Arc::new(Pool {
         handler,
         limits: limits.clone(),
         tls,
         shutdown: shutdown.clone(),
+        closing,
         epoch: Instant::now(),
+        rooms: rooms.collect(),
         shared: Mutex::default(),
         work: Condvar::new(),
         ended: Condvar::new(),
     });
+    for room in 0..pool.rooms.len() {
+        pool.give(Task::Watch(room))?;
+    }
     let mut connections = 0;
     while !shutdown.is_triggered() {
         let mut fds = [
@@ -111,12 +127,130 @@ impl Live {
 
 #[derive(Default)]
 struct Shared {
-    queue: VecDeque<(TcpStream, SocketAddr)>,
+    tasks: VecDeque<Task>,
     live: HashMap<u64, Live>,
     next: u64,
     threads: usize,
     spare: usize,
-    closing: bool,
+}
+
+/// What a thread does next.
+enum Task {
+    /// To await the peers of a room, and to answer what they ask.
+    Watch(usize),
+    /// To shake hands for TLS, and to go on with what comes then.
+    Greet(Box<Guest<()>>),
+    /// To answer a peer who has something to say, or is late, waiting for it where need be.
+    Talk(Box<Guest<Connection>>),
+}
+
+/// A connection, and its place among the others.
+struct Guest<C> {
+    connection: C,
+    stream: Arc<TcpStream>,
+    remote: SocketAddr,
+    phase: Arc<Phase>,
+    admission: Admission,
+}
+
+/// That a connection counts: until this is dropped.
+struct Admission {
+    pool: Arc<Pool>,
+    number: u64,
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        // A panic in it must not leak the connection.
+        let handler = &self.pool.handler;
+        let _ = catch_unwind(AssertUnwindSafe(|| handler.observe(&Event::Disconnected)));
+        self.pool.lock().live.remove(&self.number);
+    }
+}
+
+impl Guest<()> {
+    /// It can be talked to.
+    fn met(self, wire: Box<dyn Wire>) -> Box<Guest<Connection>> {
+        let Self {
+            stream,
+            remote,
+            phase,
+            admission,
+            ..
+        } = self;
+        let connection = Connection::new(wire, &admission.pool.limits);
+        Box::new(Guest {
+            connection,
+            stream,
+            remote,
+            phase,
+            admission,
+        })
+    }
+}
+
+impl Guest<Connection> {
+    /// Answers what has come.
+    fn serve(&mut self, reading: Reading, turn: &dyn Turn) -> Next {
+        self.attend(turn, |connection, context| connection.serve(context, reading))
+    }
+
+    /// Ends it, because its peer took too long.
+    fn expire(mut self: Box<Self>) {
+        self.attend(&Alone, |connection, context| {
+            connection.expire(context);
+            Next::Over
+        });
+    }
+
+    fn attend(&mut self, turn: &dyn Turn, act: impl FnOnce(&mut Connection, &Context<'_>) -> Next) -> Next {
+        let pool = &*self.admission.pool;
+        let context = Context {
+            handler: &*pool.handler,
+            limits: &pool.limits,
+            remote: self.remote,
+            phase: &self.phase,
+            turn,
+        };
+        // The handler's panics are caught nearer; this is for one in its observer.
+        catch_unwind(AssertUnwindSafe(|| act(&mut self.connection, &context))).unwrap_or(Next::Over)
+    }
+
+    fn is_late(&self) -> bool {
+        self.connection.deadline() <= Instant::now()
+    }
+}
+
+/// Connections whose peers one thread awaits.
+struct Room {
+    watch: Watch,
+    waiting: Mutex<HashMap<u64, Box<Guest<Connection>>>>,
+}
+
+impl Room {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, Box<Guest<Connection>>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The turn of a thread that has a room to look after.
+struct Watcher<'a> {
+    pool: &'a Arc<Pool>,
+    room: usize,
+    stream: Arc<TcpStream>,
+    is_left: Cell<bool>,
+}
+
+impl Turn for Watcher<'_> {
+    fn take_time(&self) {
+        if !self.is_left.replace(true) {
+            self.pool.rooms[self.room].watch.remove(&self.stream);
+            // If no thread can be had, the one that comes back first takes the room.
+            if let Err(error) = self.pool.give(Task::Watch(self.room)) {
+                self.pool.handler.observe(&Event::Accept(&error));
+            }
+        }
+    }
 }
 
 struct Pool {
@@ -124,7 +258,11 @@ struct Pool {
     limits: Limits,
     tls: Option<TlsFiles>,
     shutdown: Shutdown,
+    /// No connection comes any more.
+    closing: Shutdown,
     epoch: Instant,
+    /// None where the system cannot tell which of many peers has something to say.
+    rooms: Vec<Room>,
     shared: Mutex<Shared>,
     work: Condvar,
     ended: Condvar,
@@ -137,7 +275,7 @@ impl Pool {
 
     fn admit(self: &Arc<Self>, stream: TcpStream, remote: SocketAddr) {
         let mut shared = self.lock();
-        if shared.live.len() + shared.queue.len() >= self.limits.connections && !shared.reap_longest_idle() {
+        if shared.live.len() >= self.limits.connections && !shared.reap_longest_idle() {
             drop(shared);
             self.handler.observe(&Event::Full { remote });
             if self.tls.is_none() {
@@ -145,10 +283,48 @@ impl Pool {
             }
             return;
         }
-        shared.queue.push_back((stream, remote));
-        if shared.queue.len() <= shared.spare || shared.threads >= self.limits.connections {
+        let stream = Arc::new(stream);
+        let phase = Arc::new(Phase::new(self.epoch, self.shutdown.clone()));
+        let number = shared.next;
+        shared.next += 1;
+        let live = Live {
+            stream: Arc::clone(&stream),
+            phase: Arc::clone(&phase),
+        };
+        shared.live.insert(number, live);
+        drop(shared);
+        let pool = Arc::clone(self);
+        let admission = Admission { pool, number };
+        self.handler.observe(&Event::Connected);
+        let stranger = Guest {
+            connection: (),
+            stream,
+            remote,
+            phase,
+            admission,
+        };
+        let given = match &self.tls {
+            Some(_) => self.give(Task::Greet(Box::new(stranger))),
+            None => match Socket::new(Arc::clone(&stranger.stream), self.limits.body) {
+                Ok(socket) => self.seat(stranger.met(Box::new(socket))),
+                // The peer is gone.
+                Err(_) => Ok(()),
+            },
+        };
+        if let Err(error) = given {
+            self.handler.observe(&Event::Accept(&error));
+        }
+    }
+
+    /// Has some thread do it.
+    fn give(self: &Arc<Self>, task: Task) -> io::Result<()> {
+        let mut shared = self.lock();
+        shared.tasks.push_back(task);
+        // A thread for each connection, and one for each room.
+        let most = self.limits.connections + self.rooms.len();
+        if shared.tasks.len() <= shared.spare || shared.threads >= most {
             self.work.notify_one();
-            return;
+            return Ok(());
         }
         let pool = Arc::clone(self);
         let thread = std::thread::Builder::new()
@@ -158,43 +334,34 @@ impl Pool {
             Ok(_) => shared.threads += 1,
             Err(error) => {
                 // Threads that exist will come for it; with none, better closed than forgotten.
-                if shared.threads == 0 {
-                    shared.queue.pop_back();
-                }
+                let forgotten = if shared.threads == 0 {
+                    shared.tasks.pop_back()
+                } else {
+                    None
+                };
                 drop(shared);
-                self.handler.observe(&Event::Accept(&error));
+                drop(forgotten);
+                return Err(error);
             }
         }
+        Ok(())
     }
 
-    /// A thread's life: connections from the queue, until none came for a while.
-    fn work_on(&self) {
+    /// A thread's life: one task after the other, until none came for a while.
+    fn work_on(self: &Arc<Self>) {
         let mut shared = self.lock();
         loop {
-            if let Some((stream, remote)) = shared.queue.pop_front() {
-                let stream = Arc::new(stream);
-                let phase = Arc::new(Phase::new(self.epoch, self.shutdown.clone()));
-                let id = shared.next;
-                shared.next += 1;
-                shared.live.insert(
-                    id,
-                    Live {
-                        stream: Arc::clone(&stream),
-                        phase: Arc::clone(&phase),
-                    },
-                );
+            if let Some(task) = shared.tasks.pop_front() {
                 drop(shared);
-                // The handler's panics are caught nearer; one in its observer must not leak the connection.
-                let _ = catch_unwind(AssertUnwindSafe(|| {
-                    self.handler.observe(&Event::Connected);
-                    self.converse(stream, remote, &phase);
-                }));
-                let _ = catch_unwind(AssertUnwindSafe(|| self.handler.observe(&Event::Disconnected)));
+                match task {
+                    Task::Watch(room) => self.watch(room),
+                    Task::Greet(stranger) => self.greet(*stranger),
+                    Task::Talk(guest) => self.talk(guest),
+                }
                 shared = self.lock();
-                shared.live.remove(&id);
                 continue;
             }
-            if shared.closing {
+            if self.closing.is_triggered() {
                 break;
             }
             shared.spare += 1;
@@ -204,7 +371,7 @@ impl Pool {
                 .unwrap_or_else(PoisonError::into_inner);
             shared = guard;
             shared.spare -= 1;
-            if timeout.timed_out() && shared.queue.is_empty() {
+            if timeout.timed_out() && shared.tasks.is_empty() {
                 break;
             }
         }
@@ -212,40 +379,120 @@ impl Pool {
         self.ended.notify_all();
     }
 
-    fn converse(&self, stream: Arc<TcpStream>, remote: SocketAddr, phase: &Phase) {
-        let Ok(socket) = Socket::new(stream, self.limits.body) else {
+    /// Has a guest wait for its peer.
+    fn seat(self: &Arc<Self>, guest: Box<Guest<Connection>>) -> io::Result<()> {
+        let number = guest.admission.number;
+        let Some(room) = self.room_of(number) else {
+            return self.give(Task::Talk(guest));
+        };
+        let stream = Arc::clone(&guest.stream);
+        // First: its peer may have the word already.
+        room.waiting().insert(number, guest);
+        room.watch.add(&stream, number).inspect_err(|_| {
+            let forgotten = room.waiting().remove(&number);
+            drop(forgotten);
+        })
+    }
+
+    fn room_of(&self, number: u64) -> Option<&Room> {
+        let rooms = self.rooms.len() as u64;
+        (rooms > 0).then(|| &self.rooms[(number % rooms) as usize])
+    }
+
+    /// Looks after a room, until another thread has to or the server has ended.
+    fn watch(self: &Arc<Self>, number: usize) {
+        let room = &self.rooms[number];
+        let mut ready = Vec::new();
+        let mut swept = Instant::now();
+        while !(self.closing.is_triggered() && room.waiting().is_empty()) {
+            if let Err(error) = room.watch.wait(&mut ready, SWEEP) {
+                self.handler.observe(&Event::Accept(&error));
+                std::thread::sleep(SWEEP);
+            }
+            for guest in ready.drain(..) {
+                let Some(mut guest) = room.waiting().remove(&guest) else {
+                    continue;
+                };
+                if guest.connection.is_secure() {
+                    // Deciphering can tell only by waiting whether a request has come.
+                    self.send_off(room, guest);
+                    continue;
+                }
+                let turn = Watcher {
+                    pool: self,
+                    room: number,
+                    stream: Arc::clone(&guest.stream),
+                    is_left: Cell::new(false),
+                };
+                let next = guest.serve(Reading::Now, &turn);
+                let is_left = turn.is_left.get();
+                drop(turn);
+                match next {
+                    Next::Over => drop(guest),
+                    Next::Peer if is_left => self.seat_again(guest),
+                    Next::Peer => drop(room.waiting().insert(guest.admission.number, guest)),
+                }
+                if is_left {
+                    return;
+                }
+            }
+            if swept.elapsed() >= SWEEP {
+                let late: Vec<_> = room.waiting().extract_if(|_, guest| guest.is_late()).collect();
+                for (_, guest) in late {
+                    self.send_off(room, guest);
+                }
+                swept = Instant::now();
+            }
+        }
+    }
+
+    /// Has a guest of this room talk on a thread of its own.
+    fn send_off(self: &Arc<Self>, room: &Room, guest: Box<Guest<Connection>>) {
+        room.watch.remove(&guest.stream);
+        if let Err(error) = self.give(Task::Talk(guest)) {
+            self.handler.observe(&Event::Accept(&error));
+        }
+    }
+
+    fn greet(self: &Arc<Self>, stranger: Guest<()>) {
+        let Some(files) = &self.tls else {
             return;
         };
-        let wire: Box<dyn Wire> = match &self.tls {
-            None => Box::new(socket),
-            Some(files) => match tls::accept(files, socket, &self.limits, &*self.handler) {
-                Ok(wire) => Box::new(wire),
-                Err(error) => {
-                    return self.handler.observe(&Event::Handshake {
-                        remote,
-                        error: &error,
-                    });
-                }
-            },
+        let Ok(socket) = Socket::new(Arc::clone(&stranger.stream), self.limits.body) else {
+            return;
         };
-        let (handler, limits) = (&*self.handler, &self.limits);
-        connection::run(
-            wire,
-            &Context {
-                handler,
-                limits,
-                remote,
-                phase,
-            },
-        );
+        match tls::accept(files, socket, &self.limits, &*self.handler) {
+            // Its first request may have come with the end of the handshake.
+            Ok(wire) => self.talk(stranger.met(Box::new(wire))),
+            Err(error) => self.handler.observe(&Event::Handshake {
+                remote: stranger.remote,
+                error: &error,
+            }),
+        }
+    }
+
+    fn talk(self: &Arc<Self>, mut guest: Box<Guest<Connection>>) {
+        if guest.is_late() {
+            return guest.expire();
+        }
+        while guest.serve(Reading::Waiting, &Alone) == Next::Peer {
+            if !self.rooms.is_empty() {
+                return self.seat_again(guest);
+            }
+        }
+    }
+
+    fn seat_again(self: &Arc<Self>, guest: Box<Guest<Connection>>) {
+        if let Err(error) = self.seat(guest) {
+            self.handler.observe(&Event::Accept(&error));
+        }
     }
 
     /// Ends idle connections, waits for the others, then cuts those that remain.
     fn close(&self) -> usize {
         let deadline = Instant::now() + self.limits.shutdown;
         let mut shared = self.lock();
-        shared.closing = true;
-        shared.queue.clear();
+        self.closing.trigger();
         for live in shared.live.values() {
             if live.phase.reap() {
                 live.cut();

@@ -1,17 +1,17 @@
 //! Connections without a network: for tests of handlers, and for fuzzing.
 
-use super::connection::{self, Context};
+use super::connection::{Connection, Context, Next, Reading};
 use super::limits::Limits;
 use super::phase::Phase;
 use super::request::Request;
 use super::response::{Response, Status};
 use super::shutdown::Shutdown;
+use super::turn::Alone;
 use super::wire::Wire;
 use super::{BodyFault, Handler};
-use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What a connection on which `input` arrives, and then its end, is sent in answer.
@@ -24,26 +24,26 @@ pub fn rehearse(handler: &dyn Handler, limits: &Limits, input: &[u8]) -> Vec<u8>
 
 /// As [`rehearse`], each read giving no more than the rest of one piece.
 pub(crate) fn rehearse_in_pieces(handler: &dyn Handler, limits: &Limits, pieces: &[&[u8]]) -> Vec<u8> {
-    let output = Rc::new(RefCell::new(Vec::new()));
+    let output = Arc::new(Mutex::new(Vec::new()));
     let mut input: Vec<Vec<u8>> = pieces.iter().map(|piece| piece.to_vec()).collect();
     input.reverse();
     let wire = Box::new(Memory {
         input,
-        output: Rc::clone(&output),
+        output: Arc::clone(&output),
     });
     let shutdown = Shutdown::new().expect("two file descriptors are free");
     let phase = Phase::new(Instant::now(), shutdown);
     let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000));
-    connection::run(
-        wire,
-        &Context {
-            handler,
-            limits,
-            remote,
-            phase: &phase,
-        },
-    );
-    output.take()
+    let context = Context {
+        handler,
+        limits,
+        remote,
+        phase: &phase,
+        turn: &Alone,
+    };
+    let mut connection = Connection::new(wire, limits);
+    while connection.serve(&context, Reading::Waiting) == Next::Peer {}
+    std::mem::take(&mut output.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Feeds `bytes` to a connection whose handler looks at everything a request has. It is right when
@@ -67,7 +67,7 @@ pub fn fuzz_head(bytes: &[u8]) {
 /// Input as a stack of reversed pieces.
 struct Memory {
     input: Vec<Vec<u8>>,
-    output: Rc<RefCell<Vec<u8>>>,
+    output: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Read for Memory {
@@ -89,7 +89,8 @@ impl Read for Memory {
 
 impl Write for Memory {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.output.borrow_mut().extend_from_slice(bytes);
+        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        output.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 

@@ -3,6 +3,7 @@
 use super::body::Body;
 use super::head::{Head, Method};
 use super::target::{self, Plus};
+use super::turn::Turn;
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
@@ -12,18 +13,32 @@ pub struct Request<'c> {
     head: &'c Head,
     remote: SocketAddr,
     secure: bool,
+    turn: &'c dyn Turn,
     /// The body, empty where there is none.
     pub body: Body<'c>,
 }
 
 impl<'c> Request<'c> {
-    pub(crate) fn new(head: &'c Head, remote: SocketAddr, secure: bool, body: Body<'c>) -> Self {
+    pub(crate) fn new(
+        head: &'c Head,
+        remote: SocketAddr,
+        secure: bool,
+        body: Body<'c>,
+        turn: &'c dyn Turn,
+    ) -> Self {
         Self {
             head,
             remote,
             secure,
+            turn,
             body,
         }
+    }
+
+    /// Says that the answer may take more than a moment: it waits for something else than a small file, or computes.
+    /// Other connections are then looked after by another thread. With a body that is so from the start.
+    pub fn take_time(&self) {
+        self.turn.take_time();
     }
 
     /// The method.

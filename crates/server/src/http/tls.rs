@@ -148,8 +148,12 @@ impl Wire for TlsWire {
     }
 
     fn is_ready(&mut self, patience: Duration) -> io::Result<bool> {
+        Ok(self.holds_back() || self.0.sock.is_ready(patience)?)
+    }
+
+    fn holds_back(&self) -> bool {
         // It wants nothing when it has deciphered bytes.
-        Ok(!self.0.conn.wants_read() || self.0.sock.is_ready(patience)?)
+        !self.0.conn.wants_read()
     }
 
     fn end_writes(&mut self) {

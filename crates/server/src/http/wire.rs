@@ -3,6 +3,8 @@
 use super::limits::Limits;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+#[cfg(target_os = "linux")]
+use rustix::net::{RecvFlags, SendFlags};
 use std::fs::File;
 use std::io::{self, IoSliceMut, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -11,12 +13,27 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A connection's two directions. A read or write that took too long is `TimedOut`.
-pub(crate) trait Wire: Read + Write {
+pub(crate) trait Wire: Read + Write + Send {
     /// From now on reads wait `time` in all, however many they are.
     fn allow_reads(&mut self, time: Duration);
 
     /// Whether something can be read now or within `patience`.
     fn is_ready(&mut self, patience: Duration) -> io::Result<bool>;
+
+    /// Reads what has come; `WouldBlock` where nothing has. Where only waiting can tell, it waits.
+    fn read_now(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.read(out)
+    }
+
+    /// Writes what there is room for; `WouldBlock` where there is none. Where only waiting can tell, it waits.
+    fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write(bytes)
+    }
+
+    /// Whether bytes of the peer wait here that the system does not know of.
+    fn holds_back(&self) -> bool {
+        false
+    }
 
     /// Tells the peer that nothing follows.
     fn end_writes(&mut self);
@@ -161,6 +178,18 @@ impl Wire for Socket {
         }
     }
 
+    #[cfg(target_os = "linux")]
+    fn read_now(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let received = rustix::net::recv(&*self.stream, out, RecvFlags::DONTWAIT);
+        received.map(|(received, _)| received).map_err(io::Error::from)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        rustix::net::send(&*self.stream, bytes, flags).map_err(io::Error::from)
+    }
+
     fn end_writes(&mut self) {
         // The peer may be gone already; then there is nobody to tell.
         let _ = self.stream.shutdown(Shutdown::Write);
@@ -172,7 +201,6 @@ impl Wire for Socket {
 
     #[cfg(target_os = "linux")]
     fn send_file(&mut self, head: &[u8], piece: Piece<'_>, meter: &mut Meter) -> io::Result<()> {
-        use rustix::net::SendFlags;
         // The largest step: between two of them a stalled peer is noticed.
         const STEP: u64 = 2 * 1024 * 1024;
         let socket = &*self.stream;

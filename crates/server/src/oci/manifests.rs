@@ -78,6 +78,7 @@ fn by_history(exchange: &Exchange<'_, '_>, name: &RepoName, tag: &Tag) -> Result
     if tag.is_reserved() {
         return Ok(None);
     }
+    exchange.request.take_time();
     let recent = exchange.registry.histories.of(name);
     Ok(recent.look_up::<TagError>(&repository, tag)?)
 }

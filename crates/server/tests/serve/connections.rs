@@ -2,9 +2,11 @@
 
 use crate::common::{Running, hello};
 use modelkeep_server::http::{Limits, ReplyBody, Response, Status};
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Barrier};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Barrier, Mutex};
 
 #[test]
 fn sixty_four_connections_are_served_at_once() {
@@ -12,6 +14,7 @@ fn sixty_four_connections_are_served_at_once() {
     let meet = Arc::clone(&together);
     let server = Running::start(Limits::default(), move |request| {
         if request.path() == "/meet" {
+            request.take_time();
             meet.wait();
         }
         hello(request)
@@ -30,6 +33,49 @@ fn sixty_four_connections_are_served_at_once() {
     server.shutdown.trigger();
     let served = server.join();
     assert_eq!((served.connections, served.cut), (64, 0));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn connections_that_wait_have_no_threads() {
+    let threads = Arc::new(Mutex::new(HashSet::new()));
+    let seen = Arc::clone(&threads);
+    let server = Running::start(Limits::default(), move |request| {
+        seen.lock().unwrap().insert(std::thread::current().id());
+        hello(request)
+    });
+    let mut clients: Vec<_> = (0..200).map(|_| server.connect()).collect();
+    for _ in 0..3 {
+        for client in &mut clients {
+            assert_eq!(client.get("/"), (200, b"hello".to_vec()));
+        }
+    }
+    let processors = std::thread::available_parallelism().unwrap().get();
+    let threads = threads.lock().unwrap().len();
+    assert!(threads <= processors, "{threads} threads");
+}
+
+#[test]
+fn a_request_that_takes_its_time_leaves_the_others_to_another_thread() {
+    let (release, released) = channel::<()>();
+    let released = Mutex::new(released);
+    let server = Running::start(Limits::default(), move |request| {
+        if request.path() == "/long" {
+            request.take_time();
+            released.lock().unwrap().recv().unwrap();
+        }
+        hello(request)
+    });
+    let mut first = server.connect();
+    first.send("GET /long HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    let mut others: Vec<_> = (0..16).map(|_| server.connect()).collect();
+    for client in &mut others {
+        assert_eq!(client.get("/").0, 200);
+    }
+    release.send(()).unwrap();
+    assert_eq!(first.receive().0, 200);
+    assert_eq!(first.receive().0, 200, "what came meanwhile is answered too");
+    assert_eq!(first.get("/").0, 200, "and what comes then");
 }
 
 #[test]

@@ -124,6 +124,28 @@ fn a_client_that_does_not_read_is_cut_off() {
 }
 
 #[test]
+fn who_reads_no_answers_keeps_nobody_waiting() {
+    let server = Running::start(Limits::default(), |_| {
+        Response::new(Status::OK).body(ReplyBody::Owned(vec![b'x'; 12 * 1024]))
+    });
+    let processors = std::thread::available_parallelism().unwrap().get();
+    let requests = "GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(1500);
+    // The answers are more than the system keeps for those who do not read.
+    let mut stubborn: Vec<_> = (0..processors).map(|_| server.connect()).collect();
+    for client in &mut stubborn {
+        client.send(&requests);
+    }
+    for _ in 0..processors {
+        assert_eq!(server.connect().get("/").0, 200);
+    }
+    for client in &mut stubborn {
+        for _ in 0..1500 {
+            assert_eq!(client.receive().1.len(), 12 * 1024);
+        }
+    }
+}
+
+#[test]
 fn when_all_connections_are_busy_the_next_is_told_to_come_back() {
     let (release, released) = channel::<()>();
     let released = Mutex::new(released);
@@ -134,6 +156,7 @@ fn when_all_connections_are_busy_the_next_is_told_to_come_back() {
             ..Limits::default()
         },
         move |request| {
+            request.take_time();
             busy.send(()).unwrap();
             released.lock().unwrap().recv_timeout(PATIENCE).unwrap();
             hello(request)

@@ -90,6 +90,11 @@ impl Connection {
         self.inbound.wire().is_secure()
     }
 
+    /// Whether some of the next head is there.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun
+    }
+
     /// When the head that comes next is late.
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline

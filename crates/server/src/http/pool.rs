@@ -1,28 +1,29 @@
 //! The accept loop, and the threads behind it. A connection that waits for its peer has none: one thread awaits many, and
 //! answers itself what takes but a moment. Before it turns to anything longer, it leaves the others to another thread.
 
-use super::connection::{Connection, Context, Next, Reading};
+mod guest;
+mod room;
+
+use super::connection::{Connection, Next, Reading};
 use super::limits::Limits;
 use super::phase::Phase;
 use super::shutdown::Shutdown;
 use super::tls::{self, TlsFiles};
-use super::turn::{Alone, Turn};
+use super::turn::Alone;
 use super::watch::Watch;
-use super::wire::{Socket, Wire};
+use super::wire::Socket;
 use super::{Event, Handler};
+use guest::{Admission, Guest};
+use room::Room;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown as Direction, SocketAddr, TcpListener, TcpStream};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A thread without work ends after this time.
 const SPARE: Duration = Duration::from_secs(10);
-/// How often connections are looked at whose peers are silent.
-const SWEEP: Duration = Duration::from_secs(1);
 /// Pause after `accept` failed: the usual cause is that no file descriptor is left.
 const PAUSE: Timespec = Timespec {
     tv_sec: 0,
@@ -142,115 +143,6 @@ enum Task {
     Greet(Box<Guest<()>>),
     /// To answer a peer who has something to say, or is late, waiting for it where need be.
     Talk(Box<Guest<Connection>>),
-}
-
-/// A connection, and its place among the others.
-struct Guest<C> {
-    connection: C,
-    stream: Arc<TcpStream>,
-    remote: SocketAddr,
-    phase: Arc<Phase>,
-    admission: Admission,
-}
-
-/// That a connection counts: until this is dropped.
-struct Admission {
-    pool: Arc<Pool>,
-    number: u64,
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        // A panic in it must not leak the connection.
-        let handler = &self.pool.handler;
-        let _ = catch_unwind(AssertUnwindSafe(|| handler.observe(&Event::Disconnected)));
-        self.pool.lock().live.remove(&self.number);
-    }
-}
-
-impl Guest<()> {
-    /// It can be talked to.
-    fn met(self, wire: Box<dyn Wire>) -> Box<Guest<Connection>> {
-        let Self {
-            stream,
-            remote,
-            phase,
-            admission,
-            ..
-        } = self;
-        let connection = Connection::new(wire, &admission.pool.limits);
-        Box::new(Guest {
-            connection,
-            stream,
-            remote,
-            phase,
-            admission,
-        })
-    }
-}
-
-impl Guest<Connection> {
-    /// Answers what has come.
-    fn serve(&mut self, reading: Reading, turn: &dyn Turn) -> Next {
-        self.attend(turn, |connection, context| connection.serve(context, reading))
-    }
-
-    /// Ends it, because its peer took too long.
-    fn expire(mut self: Box<Self>) {
-        self.attend(&Alone, |connection, context| {
-            connection.expire(context);
-            Next::Over
-        });
-    }
-
-    fn attend(&mut self, turn: &dyn Turn, act: impl FnOnce(&mut Connection, &Context<'_>) -> Next) -> Next {
-        let pool = &*self.admission.pool;
-        let context = Context {
-            handler: &*pool.handler,
-            limits: &pool.limits,
-            remote: self.remote,
-            phase: &self.phase,
-            turn,
-        };
-        // The handler's panics are caught nearer; this is for one in its observer.
-        catch_unwind(AssertUnwindSafe(|| act(&mut self.connection, &context))).unwrap_or(Next::Over)
-    }
-
-    fn is_late(&self) -> bool {
-        self.connection.deadline() <= Instant::now()
-    }
-}
-
-/// Connections whose peers one thread awaits.
-struct Room {
-    watch: Watch,
-    waiting: Mutex<HashMap<u64, Box<Guest<Connection>>>>,
-}
-
-impl Room {
-    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, Box<Guest<Connection>>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The turn of a thread that has a room to look after.
-struct Watcher<'a> {
-    pool: &'a Arc<Pool>,
-    room: usize,
-    stream: Arc<TcpStream>,
-    is_left: Cell<bool>,
-}
-
-impl Turn for Watcher<'_> {
-    fn take_time(&self) {
-        if !self.is_left.replace(true) {
-            self.pool.rooms[self.room].watch.remove(&self.stream);
-            // If no thread can be had, the one that comes back first takes the room.
-            if let Err(error) = self.pool.give(Task::Watch(self.room)) {
-                self.pool.handler.observe(&Event::Accept(&error));
-            }
-        }
-    }
 }
 
 struct Pool {
@@ -397,61 +289,6 @@ impl Pool {
     fn room_of(&self, number: u64) -> Option<&Room> {
         let rooms = self.rooms.len() as u64;
         (rooms > 0).then(|| &self.rooms[(number % rooms) as usize])
-    }
-
-    /// Looks after a room, until another thread has to or the server has ended.
-    fn watch(self: &Arc<Self>, number: usize) {
-        let room = &self.rooms[number];
-        let mut ready = Vec::new();
-        let mut swept = Instant::now();
-        while !(self.closing.is_triggered() && room.waiting().is_empty()) {
-            if let Err(error) = room.watch.wait(&mut ready, SWEEP) {
-                self.handler.observe(&Event::Accept(&error));
-                std::thread::sleep(SWEEP);
-            }
-            for guest in ready.drain(..) {
-                let Some(mut guest) = room.waiting().remove(&guest) else {
-                    continue;
-                };
-                if guest.connection.is_secure() {
-                    // Deciphering can tell only by waiting whether a request has come.
-                    self.send_off(room, guest);
-                    continue;
-                }
-                let turn = Watcher {
-                    pool: self,
-                    room: number,
-                    stream: Arc::clone(&guest.stream),
-                    is_left: Cell::new(false),
-                };
-                let next = guest.serve(Reading::Now, &turn);
-                let is_left = turn.is_left.get();
-                drop(turn);
-                match next {
-                    Next::Over => drop(guest),
-                    Next::Peer if is_left => self.seat_again(guest),
-                    Next::Peer => drop(room.waiting().insert(guest.admission.number, guest)),
-                }
-                if is_left {
-                    return;
-                }
-            }
-            if swept.elapsed() >= SWEEP {
-                let late: Vec<_> = room.waiting().extract_if(|_, guest| guest.is_late()).collect();
-                for (_, guest) in late {
-                    self.send_off(room, guest);
-                }
-                swept = Instant::now();
-            }
-        }
-    }
-
-    /// Has a guest of this room talk on a thread of its own.
-    fn send_off(self: &Arc<Self>, room: &Room, guest: Box<Guest<Connection>>) {
-        room.watch.remove(&guest.stream);
-        if let Err(error) = self.give(Task::Talk(guest)) {
-            self.handler.observe(&Event::Accept(&error));
-        }
     }
 
     fn greet(self: &Arc<Self>, stranger: Guest<()>) {

@@ -196,8 +196,10 @@ impl From<AliasError> for Failure {
     fn from(error: AliasError) -> Self {
         match error {
             AliasError::Held(ref alias) => {
-                let hint =
-                    format!("declare it: `aliases = [\"{alias}\"]` in modelkeep.toml, then `modelkeep up`");
+                let hint = format!(
+                    "declare it: `aliases = [\"{alias}\"]` in modelkeep.toml; then `modelkeep up`, unless the registry is one \
+                     that nothing can be declared on"
+                );
                 Self::new(Exit::Policy, error).hint(hint)
             }
             AliasError::Yanked { .. } => Self::new(Exit::Policy, error),

@@ -85,11 +85,6 @@ impl Connection {
         }
     }
 
-    /// Whether the peer's bytes are encrypted.
-    pub(crate) fn is_secure(&mut self) -> bool {
-        self.inbound.wire().is_secure()
-    }
-
     /// Whether some of the next head is there.
     pub(crate) fn has_begun(&self) -> bool {
         self.begun

@@ -136,7 +136,7 @@ impl Outbound {
     /// Sends the buffer: at once where the peer has read what it was sent before.
     fn flush(&mut self, wire: &mut dyn Wire, meter: &mut Meter, turn: &dyn Turn) -> io::Result<()> {
         let sent = match wire.write_now(&self.buffer) {
-            Ok(sent) if sent == self.buffer.len() => return Ok(()),
+            Ok(sent) if sent == self.buffer.len() && !wire.is_behind() => return Ok(()),
             Ok(sent) => sent,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
             Err(error) => return Err(error),

@@ -141,7 +141,7 @@ enum Task {
     Watch(usize),
     /// To shake hands for TLS, and to go on with what comes then.
     Greet(Box<Guest<()>>),
-    /// To answer a peer who has something to say, or is late, waiting for it where need be.
+    /// To tell a peer that it is late; or, where there are no rooms, to answer it to the end.
     Talk(Box<Guest<Connection>>),
 }
 
@@ -308,12 +308,15 @@ impl Pool {
         }
     }
 
+    /// Answers what a guest has said. Where there are no rooms, it waits for what the guest says then.
     fn talk(self: &Arc<Self>, mut guest: Box<Guest<Connection>>) {
         if guest.is_late() {
             return guest.expire();
         }
-        while guest.serve(Reading::Waiting, &Alone) == Next::Peer {
-            if !self.rooms.is_empty() {
+        let has_rooms = !self.rooms.is_empty();
+        let reading = if has_rooms { Reading::Now } else { Reading::Waiting };
+        while guest.serve(reading, &Alone) == Next::Peer {
+            if has_rooms {
                 return self.seat_again(guest);
             }
         }

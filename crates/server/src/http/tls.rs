@@ -119,6 +119,25 @@ pub(crate) fn accept(
     Ok(TlsWire(StreamOwned::new(session, socket)))
 }
 
+/// The socket below TLS, without waiting for it.
+struct Now<'a>(&'a mut Socket);
+
+impl Read for Now<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.0.read_now(out)
+    }
+}
+
+impl Write for Now<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_now(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A connection under TLS. Files are copied into it: the kernel does not see the plain bytes' cipher.
 pub(crate) struct TlsWire(StreamOwned<ServerConnection, Socket>);
 
@@ -149,6 +168,42 @@ impl Wire for TlsWire {
 
     fn is_ready(&mut self, patience: Duration) -> io::Result<bool> {
         Ok(self.holds_back() || self.0.sock.is_ready(patience)?)
+    }
+
+    fn read_now(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let (session, socket) = (&mut self.0.conn, &mut self.0.sock);
+        loop {
+            match session.reader().read(out) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+            if session.read_tls(&mut Now(socket))? == 0 {
+                return Ok(0);
+            }
+            if let Err(error) = session.process_new_packets() {
+                // The peer is told why, if there is room for it.
+                let _ = session.write_tls(&mut Now(socket));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+        }
+    }
+
+    fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (session, socket) = (&mut self.0.conn, &mut self.0.sock);
+        let written = session.writer().write(bytes)?;
+        while session.wants_write() {
+            match session.write_tls(&mut Now(socket)) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
+    }
+
+    fn is_behind(&self) -> bool {
+        self.0.conn.wants_write()
     }
 
     fn holds_back(&self) -> bool {

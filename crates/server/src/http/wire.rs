@@ -30,6 +30,11 @@ pub(crate) trait Wire: Read + Write + Send {
         self.write(bytes)
     }
 
+    /// Whether bytes that were written wait here for room.
+    fn is_behind(&self) -> bool {
+        false
+    }
+
     /// Whether bytes of the peer wait here that the system does not know of.
     fn holds_back(&self) -> bool {
         false

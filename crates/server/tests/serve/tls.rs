@@ -104,6 +104,57 @@ fn requests_and_files_go_through_tls() {
     assert!(answers.ends_with(&content));
 }
 
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// Reads answers of `length` bytes, which hold no line ends.
+fn receive(client: &mut impl Read, length: usize) {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        client.read_exact(&mut byte).unwrap();
+        head.extend_from_slice(&byte);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    let mut body = vec![0; length];
+    client.read_exact(&mut body).unwrap();
+    assert!(body.iter().all(|byte| *byte == b'x'));
+}
+
+#[test]
+fn records_that_come_in_pieces_and_answers_that_are_not_read_keep_nobody_waiting() {
+    const LENGTH: usize = 12 * 1024;
+    let certificate = Certificate::new();
+    let server = Running::start_with(Limits::default(), Some(certificate.open().unwrap()), |_| {
+        Response::new(Status::OK).body(ReplyBody::Owned(vec![b'x'; LENGTH]))
+    });
+    let processors = std::thread::available_parallelism().unwrap().get();
+    let mut stubborn: Vec<_> = (0..processors)
+        .map(|_| certificate.connect(&server, &[]))
+        .collect();
+    // The answers are more than the system keeps for those who do not read.
+    let many = REQUEST.repeat(1000);
+    for client in &mut stubborn {
+        client.write_all(&many).unwrap();
+    }
+    let mut slow = certificate.connect(&server, &[]);
+    slow.write_all(REQUEST).unwrap();
+    receive(&mut slow, LENGTH);
+    slow.conn.writer().write_all(REQUEST).unwrap();
+    let mut record = Vec::new();
+    slow.conn.write_tls(&mut record).unwrap();
+    for (at, byte) in record.iter().enumerate() {
+        slow.sock.write_all(&[*byte]).unwrap();
+        if at % 16 == 0 {
+            let mut client = certificate.connect(&server, &[]);
+            client.write_all(REQUEST).unwrap();
+            receive(&mut client, LENGTH);
+        }
+    }
+    receive(&mut slow, LENGTH);
+    for client in &mut stubborn {
+        (0..1000).for_each(|_| receive(client, LENGTH));
+    }
+}
+
 #[test]
 fn what_is_not_tls_is_closed_and_reported() {
     let certificate = Certificate::new();

@@ -62,11 +62,6 @@ impl Pool {
                 let Some(mut guest) = room.waiting().remove(&guest) else {
                     continue;
                 };
-                if guest.connection.is_secure() {
-                    // Deciphering can tell only by waiting whether a request has come.
-                    self.send_off(room, guest);
-                    continue;
-                }
                 let turn = Watcher {
                     pool: self,
                     room: number,

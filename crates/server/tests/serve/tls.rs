@@ -131,7 +131,7 @@ fn records_that_come_in_pieces_and_answers_that_are_not_read_keep_nobody_waiting
         .map(|_| certificate.connect(&server, &[]))
         .collect();
     // The answers are more than the system keeps for those who do not read.
-    let many = REQUEST.repeat(1000);
+    let many = REQUEST.repeat(2000);
     for client in &mut stubborn {
         client.write_all(&many).unwrap();
     }
@@ -151,7 +151,7 @@ fn records_that_come_in_pieces_and_answers_that_are_not_read_keep_nobody_waiting
     }
     receive(&mut slow, LENGTH);
     for client in &mut stubborn {
-        (0..1000).for_each(|_| receive(client, LENGTH));
+        (0..2000).for_each(|_| receive(client, LENGTH));
     }
 }
 

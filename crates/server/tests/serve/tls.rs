@@ -130,9 +130,12 @@ fn records_that_come_in_pieces_and_answers_that_are_not_read_keep_nobody_waiting
     let mut stubborn: Vec<_> = (0..processors)
         .map(|_| certificate.connect(&server, &[]))
         .collect();
-    // The answers are more than the system keeps for those who do not read.
+    // The answers are more than the system keeps for those who do not read. The first is given by the thread that shook
+    // hands.
     let many = REQUEST.repeat(2000);
     for client in &mut stubborn {
+        client.write_all(REQUEST).unwrap();
+        receive(client, LENGTH);
         client.write_all(&many).unwrap();
     }
     let mut slow = certificate.connect(&server, &[]);

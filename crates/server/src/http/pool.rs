@@ -18,6 +18,7 @@ use room::Room;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read, Write};
+use std::mem;
 use std::net::{Shutdown as Direction, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -195,15 +196,16 @@ impl Pool {
             phase,
             admission,
         };
-        let given = match &self.tls {
-            Some(_) => self.give(Task::Greet(Box::new(stranger))),
-            None => match Socket::new(Arc::clone(&stranger.stream), self.limits.body) {
-                Ok(socket) => self.seat(stranger.met(Box::new(socket))),
-                // The peer is gone.
-                Err(_) => Ok(()),
-            },
-        };
-        if let Err(error) = given {
+        if self.tls.is_some() {
+            self.pass(Task::Greet(Box::new(stranger)));
+        } else if let Ok(socket) = Socket::new(Arc::clone(&stranger.stream), self.limits.body) {
+            self.seat(stranger.met(Box::new(socket)));
+        }
+    }
+
+    /// Has some thread do it. If none can be had, that is told, and the first that comes back does it.
+    fn pass(self: &Arc<Self>, task: Task) {
+        if let Err(error) = self.give(task) {
             self.handler.observe(&Event::Accept(&error));
         }
     }
@@ -272,18 +274,19 @@ impl Pool {
     }
 
     /// Has a guest wait for its peer.
-    fn seat(self: &Arc<Self>, guest: Box<Guest<Connection>>) -> io::Result<()> {
+    fn seat(self: &Arc<Self>, guest: Box<Guest<Connection>>) {
         let number = guest.admission.number;
         let Some(room) = self.room_of(number) else {
-            return self.give(Task::Talk(guest));
+            return self.pass(Task::Talk(guest));
         };
         let stream = Arc::clone(&guest.stream);
         // First: its peer may have the word already.
         room.waiting().insert(number, guest);
-        room.watch.add(&stream, number).inspect_err(|_| {
+        if let Err(error) = room.watch.add(&stream, number) {
             let forgotten = room.waiting().remove(&number);
             drop(forgotten);
-        })
+            self.handler.observe(&Event::Accept(&error));
+        }
     }
 
     fn room_of(&self, number: u64) -> Option<&Room> {
@@ -317,14 +320,8 @@ impl Pool {
         let reading = if has_rooms { Reading::Now } else { Reading::Waiting };
         while guest.serve(reading, &Alone) == Next::Peer {
             if has_rooms {
-                return self.seat_again(guest);
+                return self.seat(guest);
             }
-        }
-    }
-
-    fn seat_again(self: &Arc<Self>, guest: Box<Guest<Connection>>) {
-        if let Err(error) = self.seat(guest) {
-            self.handler.observe(&Event::Accept(&error));
         }
     }
 
@@ -346,6 +343,10 @@ impl Pool {
         }
         // A cut connection ends at its next read or write; a handler at work elsewhere is not awaited.
         drop(self.wait_for_threads(shared, Instant::now() + Duration::from_secs(1)));
+        for room in &self.rooms {
+            let left = mem::take(&mut *room.waiting());
+            drop(left);
+        }
         cut
     }
 

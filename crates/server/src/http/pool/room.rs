@@ -39,10 +39,7 @@ impl Turn for Watcher<'_> {
     fn take_time(&self) {
         if !self.is_left.replace(true) {
             self.pool.rooms[self.room].watch.remove(&self.stream);
-            // If no thread can be had, the one that comes back first takes the room.
-            if let Err(error) = self.pool.give(Task::Watch(self.room)) {
-                self.pool.handler.observe(&Event::Accept(&error));
-            }
+            self.pool.pass(Task::Watch(self.room));
         }
     }
 }
@@ -73,7 +70,7 @@ impl Pool {
                 drop(turn);
                 match next {
                     Next::Over => drop(guest),
-                    Next::Peer if is_left => self.seat_again(guest),
+                    Next::Peer if is_left => self.seat(guest),
                     Next::Peer => drop(room.waiting().insert(guest.admission.number, guest)),
                 }
                 if is_left {
@@ -82,20 +79,15 @@ impl Pool {
             }
             if swept.elapsed() >= SWEEP {
                 let late: Vec<_> = room.waiting().extract_if(|_, guest| guest.is_late()).collect();
-                // Who said nothing is told nothing: it is dropped.
-                for (_, guest) in late.into_iter().filter(|(_, guest)| guest.connection.has_begun()) {
-                    self.send_off(room, guest);
+                for (_, guest) in late {
+                    room.watch.remove(&guest.stream);
+                    // Who said nothing is told nothing: it is dropped.
+                    if guest.connection.has_begun() {
+                        self.pass(Task::Talk(guest));
+                    }
                 }
                 swept = Instant::now();
             }
-        }
-    }
-
-    /// Has a guest of this room talk on a thread of its own.
-    fn send_off(self: &Arc<Self>, room: &Room, guest: Box<Guest<Connection>>) {
-        room.watch.remove(&guest.stream);
-        if let Err(error) = self.give(Task::Talk(guest)) {
-            self.handler.observe(&Event::Accept(&error));
         }
     }
 }

@@ -14,6 +14,7 @@ mod limits;
 mod outbound;
 mod phase;
 mod pool;
+mod readiness;
 mod rehearsal;
 mod request;
 mod response;
@@ -21,7 +22,6 @@ mod shutdown;
 pub(crate) mod target;
 mod tls;
 mod turn;
-mod watch;
 mod wire;
 
 pub use body::{Body, BodyFault};

@@ -1,20 +1,20 @@
 //! The accept loop, and the threads behind it. A connection that waits for its peer has none: one thread awaits many, and
 //! answers itself what takes but a moment. Before it turns to anything longer, it leaves the others to another thread.
 
-mod guest;
-mod room;
+mod client;
+mod poller;
 
 use super::connection::{Connection, Next, Reading};
 use super::limits::Limits;
 use super::phase::Phase;
+use super::readiness::Readiness;
 use super::shutdown::Shutdown;
 use super::tls::{self, TlsFiles};
 use super::turn::Alone;
-use super::watch::Watch;
 use super::wire::Socket;
 use super::{Event, Handler};
-use guest::{Admission, Guest};
-use room::Room;
+use client::{Admission, Client};
+use poller::Poller;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read, Write};
@@ -56,10 +56,7 @@ pub fn serve(
 ) -> io::Result<Served> {
     listener.set_nonblocking(true)?;
     let closing = Shutdown::new()?;
-    let rooms = Watch::open(closing.signal())?.into_iter().map(|watch| Room {
-        watch,
-        waiting: Mutex::default(),
-    });
+    let pollers = Readiness::open(closing.signal())?.into_iter().map(Poller::new);
     let pool = Arc::new(Pool {
         handler,
         limits: limits.clone(),
@@ -67,14 +64,25 @@ pub fn serve(
         shutdown: shutdown.clone(),
         closing,
         epoch: Instant::now(),
-        rooms: rooms.collect(),
+        pollers: pollers.collect(),
         shared: Mutex::default(),
         work: Condvar::new(),
         ended: Condvar::new(),
     });
-    for room in 0..pool.rooms.len() {
-        pool.give(Task::Watch(room))?;
+    let connections = accept(&pool, listener);
+    let cut = pool.close();
+    Ok(Served {
+        connections: connections?,
+        cut,
+    })
+}
+
+/// Takes connections until the server is to stop, and says how many they were.
+fn accept(pool: &Arc<Pool>, listener: &TcpListener) -> io::Result<u64> {
+    for poller in 0..pool.pollers.len() {
+        pool.give(Task::Poll(poller))?;
     }
+    let shutdown = &pool.shutdown;
     let mut connections = 0;
     while !shutdown.is_triggered() {
         let mut fds = [
@@ -99,10 +107,7 @@ pub fn serve(
             }
         }
     }
-    Ok(Served {
-        connections,
-        cut: pool.close(),
-    })
+    Ok(connections)
 }
 
 /// What only says that this connection, or this moment, has nothing.
@@ -138,12 +143,12 @@ struct Shared {
 
 /// What a thread does next.
 enum Task {
-    /// To await the peers of a room, and to answer what they ask.
-    Watch(usize),
-    /// To shake hands for TLS, and to go on with what comes then.
-    Greet(Box<Guest<()>>),
-    /// To tell a peer that it is late; or, where there are no rooms, to answer it to the end.
-    Talk(Box<Guest<Connection>>),
+    /// Awaits the clients of a poller, and answers what they ask.
+    Poll(usize),
+    /// Shakes hands for TLS.
+    Handshake(Box<Client<()>>),
+    /// Tells a client that it is late; or, where there are no pollers, answers it to the end.
+    Serve(Box<Client<Connection>>),
 }
 
 struct Pool {
@@ -155,7 +160,7 @@ struct Pool {
     closing: Shutdown,
     epoch: Instant,
     /// None where the system cannot tell which of many peers has something to say.
-    rooms: Vec<Room>,
+    pollers: Vec<Poller>,
     shared: Mutex<Shared>,
     work: Condvar,
     ended: Condvar,
@@ -189,7 +194,7 @@ impl Pool {
         let pool = Arc::clone(self);
         let admission = Admission { pool, number };
         self.handler.observe(&Event::Connected);
-        let stranger = Guest {
+        let client = Client {
             connection: (),
             stream,
             remote,
@@ -197,9 +202,9 @@ impl Pool {
             admission,
         };
         if self.tls.is_some() {
-            self.pass(Task::Greet(Box::new(stranger)));
-        } else if let Ok(socket) = Socket::new(Arc::clone(&stranger.stream), self.limits.body) {
-            self.seat(stranger.met(Box::new(socket)));
+            self.pass(Task::Handshake(Box::new(client)));
+        } else if let Ok(socket) = Socket::new(Arc::clone(&client.stream), self.limits.body) {
+            self.park(client.connected(Box::new(socket)));
         }
     }
 
@@ -214,8 +219,8 @@ impl Pool {
     fn give(self: &Arc<Self>, task: Task) -> io::Result<()> {
         let mut shared = self.lock();
         shared.tasks.push_back(task);
-        // A thread for each connection, and one for each room.
-        let most = self.limits.connections + self.rooms.len();
+        // A thread for each connection, and one for each poller.
+        let most = self.limits.connections + self.pollers.len();
         if shared.tasks.len() <= shared.spare || shared.threads >= most {
             self.work.notify_one();
             return Ok(());
@@ -248,9 +253,9 @@ impl Pool {
             if let Some(task) = shared.tasks.pop_front() {
                 drop(shared);
                 match task {
-                    Task::Watch(room) => self.watch(room),
-                    Task::Greet(stranger) => self.greet(*stranger),
-                    Task::Talk(guest) => self.talk(guest),
+                    Task::Poll(poller) => self.poll(poller),
+                    Task::Handshake(client) => self.handshake(*client),
+                    Task::Serve(client) => self.serve(client),
                 }
                 shared = self.lock();
                 continue;
@@ -273,54 +278,58 @@ impl Pool {
         self.ended.notify_all();
     }
 
-    /// Has a guest wait for its peer.
-    fn seat(self: &Arc<Self>, guest: Box<Guest<Connection>>) {
-        let number = guest.admission.number;
-        let Some(room) = self.room_of(number) else {
-            return self.pass(Task::Talk(guest));
+    /// Has a client wait with others.
+    fn park(self: &Arc<Self>, client: Box<Client<Connection>>) {
+        let number = client.admission.number;
+        let Some(poller) = self.poller_of(number) else {
+            return self.pass(Task::Serve(client));
         };
-        let stream = Arc::clone(&guest.stream);
-        // First: its peer may have the word already.
-        room.waiting().insert(number, guest);
-        if let Err(error) = room.watch.add(&stream, number) {
-            let forgotten = room.waiting().remove(&number);
+        let stream = Arc::clone(&client.stream);
+        // First: it may have said something already.
+        poller.parked().insert(number, client);
+        if let Err(error) = poller.readiness.add(&stream, number) {
+            let forgotten = poller.parked().remove(&number);
             drop(forgotten);
             self.handler.observe(&Event::Accept(&error));
         }
     }
 
-    fn room_of(&self, number: u64) -> Option<&Room> {
-        let rooms = self.rooms.len() as u64;
-        (rooms > 0).then(|| &self.rooms[(number % rooms) as usize])
+    fn poller_of(&self, number: u64) -> Option<&Poller> {
+        let pollers = self.pollers.len() as u64;
+        (pollers > 0).then(|| &self.pollers[(number % pollers) as usize])
     }
 
-    fn greet(self: &Arc<Self>, stranger: Guest<()>) {
+    fn handshake(self: &Arc<Self>, client: Client<()>) {
         let Some(files) = &self.tls else {
             return;
         };
-        let Ok(socket) = Socket::new(Arc::clone(&stranger.stream), self.limits.body) else {
+        let Ok(socket) = Socket::new(Arc::clone(&client.stream), self.limits.body) else {
             return;
         };
         match tls::accept(files, socket, &self.limits, &*self.handler) {
             // Its first request may have come with the end of the handshake.
-            Ok(wire) => self.talk(stranger.met(Box::new(wire))),
+            Ok(wire) => self.serve(client.connected(Box::new(wire))),
             Err(error) => self.handler.observe(&Event::Handshake {
-                remote: stranger.remote,
+                remote: client.remote,
                 error: &error,
             }),
         }
     }
 
-    /// Answers what a guest has said. Where there are no rooms, it waits for what the guest says then.
-    fn talk(self: &Arc<Self>, mut guest: Box<Guest<Connection>>) {
-        if guest.is_late() {
-            return guest.expire();
+    /// Answers what a client has said. Where there are no pollers, it waits for what the client says then.
+    fn serve(self: &Arc<Self>, mut client: Box<Client<Connection>>) {
+        if client.is_late() {
+            return client.expire();
         }
-        let has_rooms = !self.rooms.is_empty();
-        let reading = if has_rooms { Reading::Now } else { Reading::Waiting };
-        while guest.serve(reading, &Alone) == Next::Peer {
-            if has_rooms {
-                return self.seat(guest);
+        let has_pollers = !self.pollers.is_empty();
+        let reading = if has_pollers {
+            Reading::Now
+        } else {
+            Reading::Waiting
+        };
+        while client.serve(reading, &Alone) == Next::Peer {
+            if has_pollers {
+                return self.park(client);
             }
         }
     }
@@ -343,8 +352,8 @@ impl Pool {
         }
         // A cut connection ends at its next read or write; a handler at work elsewhere is not awaited.
         drop(self.wait_for_threads(shared, Instant::now() + Duration::from_secs(1)));
-        for room in &self.rooms {
-            let left = mem::take(&mut *room.waiting());
+        for poller in &self.pollers {
+            let left = mem::take(&mut *poller.parked());
             drop(left);
         }
         cut
@@ -390,7 +399,7 @@ impl Shared {
     }
 }
 
-/// Says "later" without waiting for the peer in any way.
+/// Says "later" without parked for the peer in any way.
 fn turn_away(stream: &TcpStream) {
     const BODY: &str = "{\"errors\":[{\"code\":\"TOOMANYREQUESTS\",\
         \"message\":\"all connections are in use, try later\"}]}";

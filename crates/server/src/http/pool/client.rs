@@ -1,4 +1,4 @@
-//! A connection among the others of a server.
+//! A client of the server.
 
 use super::Pool;
 use crate::http::Event;
@@ -11,8 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A connection, and its place among the others.
-pub(super) struct Guest<C> {
+/// A client, with its connection or, before the handshake, without.
+pub(super) struct Client<C> {
     pub(super) connection: C,
     pub(super) stream: Arc<TcpStream>,
     pub(super) remote: SocketAddr,
@@ -35,9 +35,9 @@ impl Drop for Admission {
     }
 }
 
-impl Guest<()> {
-    /// It can be talked to.
-    pub(super) fn met(self, wire: Box<dyn Wire>) -> Box<Guest<Connection>> {
+impl Client<()> {
+    /// With its connection.
+    pub(super) fn connected(self, wire: Box<dyn Wire>) -> Box<Client<Connection>> {
         let Self {
             stream,
             remote,
@@ -46,7 +46,7 @@ impl Guest<()> {
             ..
         } = self;
         let connection = Connection::new(wire, &admission.pool.limits);
-        Box::new(Guest {
+        Box::new(Client {
             connection,
             stream,
             remote,
@@ -56,13 +56,13 @@ impl Guest<()> {
     }
 }
 
-impl Guest<Connection> {
+impl Client<Connection> {
     /// Answers what has come.
     pub(super) fn serve(&mut self, reading: Reading, turn: &dyn Turn) -> Next {
         self.attend(turn, |connection, context| connection.serve(context, reading))
     }
 
-    /// Ends it, because its peer took too long.
+    /// Ends it, because its next request is late.
     pub(super) fn expire(mut self: Box<Self>) {
         self.attend(&Alone, |connection, context| {
             connection.expire(context);

@@ -8,9 +8,9 @@ use rustix::fd::BorrowedFd;
 
 /// The system's list of sockets of which one thread awaits whichever has something to say (`epoll`). Systems without it
 /// have none, and a thread for each connection.
-pub(crate) struct Watch(system::List);
+pub(crate) struct Readiness(system::List);
 
-impl Watch {
+impl Readiness {
     /// As many as there is work for: answering what takes but a moment needs half of the processors, and leaves the
     /// others to those who ask, or to what takes longer. Each wakes when `stop` is readable.
     pub(crate) fn open(stop: BorrowedFd<'_>) -> io::Result<Vec<Self>> {

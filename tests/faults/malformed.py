@@ -246,7 +246,7 @@ def tokens():
 
 def exchange(server, data):
     """Sends bytes and their end, and gives all that is answered; `None` instead if the connection was reset."""
-    with socket.create_connection((server.host, server.port), PATIENCE) as connection:
+    with socket.create_connection((server.hostname, server.port), PATIENCE) as connection:
         answered = b""
         try:
             connection.setblocking(False)
@@ -294,8 +294,8 @@ class Trials:
         (self.dir / "open.toml").write_text(SETTINGS)
         (self.dir / "htpasswd").write_text(HTPASSWD)
         (self.dir / "accounts.toml").write_text(SETTINGS + ACCOUNTS.format(self.dir / "htpasswd"))
-        self.open = Server(self.store, self.dir / "open.log", "--config", self.dir / "open.toml")
-        self.accounts = Server(self.store, self.dir / "accounts.log", "--config", self.dir / "accounts.toml")
+        self.open = Server(self.store, "--config", self.dir / "open.toml")
+        self.accounts = Server(self.store, "--config", self.dir / "accounts.toml")
         self.servers = [self.open, self.accounts]
         client = self.open.client()
         client.push_blob("good", BLOB)
@@ -352,7 +352,7 @@ class Trials:
     # Slow and silent clients.
 
     def connections(self, stack, count, server):
-        return [stack.enter_context(socket.create_connection((server.host, server.port), PATIENCE)) for _ in range(count)]
+        return [stack.enter_context(socket.create_connection((server.hostname, server.port), PATIENCE)) for _ in range(count)]
 
     def dripping(self, data, seconds, name):
         """Clients that send a byte now and then lose their connections, and a good client is served meanwhile."""
@@ -481,7 +481,7 @@ class Trials:
 
     def end(self):
         for server in self.servers:
-            check(server.stop() == 0, "a server did not end with status 0")
+            server.stop()
 
 
 def main():

@@ -39,8 +39,8 @@ class Load:
         self.dir = scratch()
         self.store = Store(self.dir / "home")
         self.servers = [
-            Server(self.store, self.dir / "one.log", "--create-repositories", "IMMUTABLE"),
-            Server(self.store, self.dir / "two.log", "--create-repositories", "MUTABLE"),
+            Server(self.store, "--create-repositories", "IMMUTABLE"),
+            Server(self.store, "--create-repositories", "MUTABLE"),
         ]
         source = random.Random(seed)
         self.shared = [source.randbytes(source.randrange(1, 512 * 1024)) for _ in range(SHARED_LAYERS)]
@@ -317,7 +317,7 @@ class Load:
 
     def end(self):
         for server in self.servers:
-            check(server.stop() == 0, "a server did not end with status 0")
+            server.stop()
             server.check_log()
 
 

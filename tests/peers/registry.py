@@ -6,7 +6,8 @@ import json
 from base import PeerTest
 from engines import Containers
 from kept import run
-from served import Server, write_accounts
+from servers import Server
+from trust import write_accounts
 
 # docker takes every address of 127.0.0.0/8 for one whose certificate need not be checked. This one is
 # reserved for documentation, and lies on the loopback interface while a test needs it.

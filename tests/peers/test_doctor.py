@@ -5,7 +5,7 @@ import json
 from base import PeerTest
 from kept import settle, write_model
 from remote import Registry
-from served import Server
+from servers import Server
 
 SETTLE = {"MODELKEEP_SETTLE": "20ms"}
 DELETE = """  delete:

@@ -8,7 +8,7 @@ import shutil
 
 from kept import BINARY, MIB, ROOT, Store, run
 from registry import Served, sha256
-from served import Authority, write_accounts
+from trust import Authority, write_accounts
 
 
 class Uploads(Served):

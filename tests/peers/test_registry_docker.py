@@ -8,7 +8,7 @@ from pathlib import Path
 from engines import Dockerd
 from kept import BINARY, EXIT_EXISTS, MIB, ROOT, Store, assert_same_tree, bytes_written, ended_within, run
 from registry import Served
-from served import Authority
+from trust import Authority
 
 
 class Docker(Served):

@@ -6,7 +6,7 @@ from pathlib import Path
 from engines import write_rootfs
 from kept import run
 from registry import WithContainers
-from served import Authority
+from trust import Authority
 
 
 class Podman(WithContainers):

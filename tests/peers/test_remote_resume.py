@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from base import PeerTest
 from kept import BINARY, MIB, run, settle, write_safetensors
 from remote import Registry, Wire
-from served import Authority, Server, write_accounts
-from servers import Client
+from servers import Client, Server
+from trust import Authority, write_accounts
 
 USER, PASSWORD = "ada", "correct-horse"
 LARGE = 1024 * MIB

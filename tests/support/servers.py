@@ -5,11 +5,14 @@ Python's standard library only.
 
 import hashlib
 import http.client
+import itertools
 import json
 import os
 import re
+import select
+import ssl
 import subprocess
-import threading
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,6 +23,8 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 TIMEOUT = 120  # seconds until a server that says nothing counts as hanging
 LOST = (ConnectionError, http.client.HTTPException, TimeoutError)  # how a reply is lost
+
+numbers = itertools.count(1)  # of servers, for their logs
 
 
 def digest_of(data):
@@ -50,6 +55,7 @@ class Process:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def kill(self):
+        """Ends it as a power cut would."""
         self.process.kill()
         self.process.wait()
 
@@ -64,33 +70,56 @@ class Process:
 
 
 class Server(Process):
-    """`modelkeep serve` on a store; port 0 is a free one, which stays the same over `restart`."""
+    """`modelkeep serve` on a store, or `program` that ends up as one; port 0 is a free one, which stays the same over
+    `restart`. It is started by being made."""
 
-    def __init__(self, store, log, *options, port=0):
-        self.store, self.log, self.options = store, Path(log), options
-        self.start(port)
+    def __init__(self, store, *words, listen="127.0.0.1:0", program=(BINARY, "serve")):
+        self.store, self.words, self.program = store, words, program
+        self.log = store.home.parent / f"serve-{next(numbers)}.log"
+        self.start(listen)
 
-    def start(self, port):
+    def start(self, listen):
         with open(self.log, "ab") as log:
             super().__init__(subprocess.Popen(
-                [str(BINARY), "serve", "--listen", f"127.0.0.1:{port}", *map(str, self.options)],
+                [str(word) for word in (*self.program, "--listen", listen, *self.words)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
                 env=self.store.environment(), cwd=self.store.home.parent,
             ))  # fmt: skip
-        said = self.process.stdout.readline().decode()
-        url = re.search(r"https?://\S+", said)
+        said = first_line(self.process.stdout.fileno(), TIMEOUT)
+        url = re.search(r"https?://[^\s/]+", said)
         if not url:
             self.kill()
-            raise Unexpected(f"no address on the first line: {said!r}\n{self.logged()[-4000:]}")
-        self.url = url[0].rstrip("/")
-        self.host, self.port = urlsplit(self.url).hostname, urlsplit(self.url).port
-        threading.Thread(target=self.process.stdout.read, daemon=True).start()
+            raise Unexpected(f"the server names no address: {said!r}\n{self.logged()[-4000:]}")
+        self.url = url[0]
+        place = urlsplit(self.url)
+        self.host, self.hostname, self.port = place.netloc, place.hostname, place.port
 
     def restart(self):
-        self.start(self.port)
+        self.start(self.host)
+
+    def stop(self):
+        """Ends it as systemd would, and insists that it ends well, unless it was killed."""
+        if self.process.poll() is None and (status := super().stop()) != 0:
+            raise Unexpected(f"the server ended with {status}\n{self.logged()[-4000:]}")
 
     def client(self):
-        return Client(self.host, self.port)
+        return Client(self.hostname, self.port)
+
+    def request(self, method, path, body=None, headers=None, authority=None):
+        """One request on a connection of its own; status, headers and body of the answer."""
+        connection = self.connection(authority)
+        try:
+            connection.request(method, path, body=body, headers=headers or {})
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+        finally:
+            connection.close()
+
+    def connection(self, authority=None):
+        if self.url.startswith("https:"):
+            context = ssl.create_default_context(cafile=authority)
+            return http.client.HTTPSConnection(self.hostname, self.port, timeout=TIMEOUT, context=context)
+        return http.client.HTTPConnection(self.hostname, self.port, timeout=TIMEOUT)
 
     def logged(self):
         return self.log.read_text(errors="replace")
@@ -100,6 +129,19 @@ class Server(Process):
         faults = [line for line in self.logged().splitlines() if "panic" in line or " status=500" in line]
         if faults:
             raise Unexpected("in the log:\n" + "\n".join(faults[:10]))
+
+
+def first_line(descriptor, seconds):
+    """What comes before the first end of a line, or all that came within that time."""
+    until, line = time.monotonic() + seconds, b""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    while b"\n" not in line and poll.poll(max(0, until - time.monotonic()) * 1000):
+        came = os.read(descriptor, 4096)
+        if not came:
+            break
+        line += came
+    return line.split(b"\n")[0].decode(errors="replace")
 
 
 class Answer:

@@ -19,16 +19,23 @@ use std::time::{Duration, Instant};
 /// # Panics
 /// When the process has no file descriptors left.
 pub fn rehearse(handler: &dyn Handler, limits: &Limits, input: &[u8]) -> Vec<u8> {
-    rehearse_in_pieces(handler, limits, &[input])
+    converse(handler, limits, &[input], Reading::Waiting)
 }
 
-/// As [`rehearse`], each read giving no more than the rest of one piece.
+/// As [`rehearse`], on a connection that is parked until the next of `pieces` comes. Each read gives no more than the
+/// rest of one piece.
+#[cfg(test)]
 pub(crate) fn rehearse_in_pieces(handler: &dyn Handler, limits: &Limits, pieces: &[&[u8]]) -> Vec<u8> {
+    converse(handler, limits, pieces, Reading::Now)
+}
+
+fn converse(handler: &dyn Handler, limits: &Limits, pieces: &[&[u8]], reading: Reading) -> Vec<u8> {
     let output = Arc::new(Mutex::new(Vec::new()));
     let mut input: Vec<Vec<u8>> = pieces.iter().map(|piece| piece.to_vec()).collect();
     input.reverse();
     let wire = Box::new(Memory {
         input,
+        has_paused: false,
         output: Arc::clone(&output),
     });
     let shutdown = Shutdown::new().expect("two file descriptors are free");
@@ -42,7 +49,7 @@ pub(crate) fn rehearse_in_pieces(handler: &dyn Handler, limits: &Limits, pieces:
         turn: &Alone,
     };
     let mut connection = Connection::new(wire, limits);
-    while connection.serve(&context, Reading::Waiting) == Next::Peer {}
+    while connection.serve(&context, reading) == Next::Peer {}
     std::mem::take(&mut output.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
@@ -67,6 +74,8 @@ pub fn fuzz_head(bytes: &[u8]) {
 /// Input as a stack of reversed pieces.
 struct Memory {
     input: Vec<Vec<u8>>,
+    /// Whether it was said that the next piece has not come.
+    has_paused: bool,
     output: Arc<Mutex<Vec<u8>>>,
 }
 
@@ -104,6 +113,14 @@ impl Wire for Memory {
 
     fn is_ready(&mut self, _patience: Duration) -> io::Result<bool> {
         Ok(true)
+    }
+
+    fn read_now(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.has_paused = !self.has_paused;
+        if self.has_paused {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.read(out)
     }
 
     fn end_writes(&mut self) {}

@@ -190,8 +190,8 @@ pub(crate) fn turn(gate: &Gate<()>) -> Result<Turn<'_, ()>, Fault> {
 }
 
 /// A turn to parse a manifest of this length, where it needs one.
-pub(crate) fn turn_to_parse(registry: &Registry, length: usize) -> Result<Option<Turn<'_, ()>>, Fault> {
-    if length as u64 <= SMALL_BYTES {
+pub(crate) fn turn_to_parse(registry: &Registry, length: u64) -> Result<Option<Turn<'_, ()>>, Fault> {
+    if length <= SMALL_BYTES {
         return Ok(None);
     }
     turn(&registry.whole_manifest).map(Some)

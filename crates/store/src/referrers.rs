@@ -20,11 +20,15 @@ impl Repository {
     /// # Errors
     /// [`Error::Io`], and whatever keeps one of them from being read.
     pub fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>> {
-        self.referrers_after(subject, None)?.collect()
+        let read = |manifest: Result<Descriptor>| {
+            let manifest = manifest?;
+            Ok(self.document(&manifest)?.referrer(manifest))
+        };
+        self.referrers_after(subject, None)?.map(read).collect()
     }
 
-    /// As [`Repository::referrers`], of those after `last`, each read when it is asked for: all of them may be more
-    /// than fits into memory.
+    /// As [`Repository::referrers`], of those after `last`, and without what only they themselves say: all of it may
+    /// be more than fits into memory.
     ///
     /// # Errors
     /// As [`Repository::referrers`], also of each item.
@@ -41,16 +45,10 @@ impl Repository {
         digests.sort_unstable();
         let from = last.map_or(0, |last| digests.partition_point(|digest| digest <= last));
         digests.drain(..from);
-        let read = |digest: Digest| {
-            // Its record goes before its note.
-            let Some(manifest) = self.manifest(&digest)? else {
-                return Ok(None);
-            };
-            Ok(Some(self.document(&manifest)?.referrer(manifest)))
-        };
+        // The record of a manifest goes before its note.
         Ok(digests
             .into_iter()
-            .filter_map(move |digest| read(digest).transpose()))
+            .filter_map(|digest| self.manifest(&digest).transpose()))
     }
 
     /// Notes that a manifest says something about another, durably.

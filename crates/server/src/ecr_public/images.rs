@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use modelkeep_core::{
-    Descriptor, Digest, Document, Tag,
+    Descriptor, Digest, Document, Manifest, Tag,
     content::{Names, Source},
 };
 use modelkeep_ledger as ledger;
@@ -43,25 +43,24 @@ struct Detail {
 
 impl Call<'_, '_, '_> {
     fn detail(&self, repository: &Repository, manifest: &Descriptor) -> Result<Detail, ApiError> {
-        let (image_size_in_bytes, artifact_media_type) = match self.document(repository, manifest)? {
-            Document::Image(image) => {
-                let size = image.layers.iter().map(|layer| layer.size).sum::<u64>() + image.config.size;
-                (size, Some(image.config.media_type))
-            }
-            // As ECR has it: that of the largest image that it lists.
+        let read = |document| match document {
+            Document::Image(image) => (size(&image), Some(image.config.media_type), Vec::new()),
             Document::Index(index) => {
-                let mut largest = 0;
-                for listed in &index.manifests {
-                    if let Some(listed) = repository.manifest(&listed.digest)?
-                        && let Document::Image(image) = self.document(repository, &listed)?
-                    {
-                        let size = image.layers.iter().map(|layer| layer.size).sum::<u64>();
-                        largest = largest.max(size + image.config.size);
-                    }
-                }
-                (largest, index.artifact_type)
+                let listed = index.manifests.into_iter().map(|listed| listed.digest);
+                (0, index.artifact_type, listed.collect::<Vec<_>>())
             }
         };
+        let (mut image_size_in_bytes, artifact_media_type, listed) = self.read(repository, manifest, read)?;
+        // As ECR has it: that of the largest image that an index lists.
+        for listed in &listed {
+            if let Some(listed) = repository.manifest(listed)? {
+                let of_image = self.read(repository, &listed, |document| match document {
+                    Document::Image(image) => size(&image),
+                    Document::Index(_) => 0,
+                })?;
+                image_size_in_bytes = image_size_in_bytes.max(of_image);
+            }
+        }
         let admitted = repository.admitted(&manifest.digest)?;
         let pushed = admitted.and_then(|time| jiff::Timestamp::try_from(time).ok());
         Ok(Detail {
@@ -73,13 +72,27 @@ impl Call<'_, '_, '_> {
         })
     }
 
-    fn document(&self, repository: &Repository, manifest: &Descriptor) -> Result<Document, ApiError> {
-        let length = usize::try_from(manifest.size).unwrap_or(usize::MAX);
-        let _turn = turn_to_parse(self.registry(), length)?;
+    /// What `read` takes from a manifest, whose other members are in memory no longer than its turn.
+    fn read<T>(
+        &self,
+        repository: &Repository,
+        manifest: &Descriptor,
+        read: impl FnOnce(Document) -> T,
+    ) -> Result<T, ApiError> {
+        let _turn = turn_to_parse(self.registry(), manifest.size)?;
         let bytes = repository.fetch(manifest, MOST_BYTES)?;
         let document = Document::parse(&manifest.media_type, &bytes);
-        document.map_err(|error| Fault::internal(chain(&error)).into())
+        document
+            .map(read)
+            .map_err(|error| Fault::internal(chain(&error)).into())
     }
+}
+
+/// Bytes of config and layers.
+fn size(image: &Manifest) -> u64 {
+    // Layers that are elsewhere have the size that their manifest says.
+    let sizes = image.layers.iter().map(|layer| layer.size);
+    sizes.fold(image.config.size, u64::saturating_add)
 }
 
 #[derive(Deserialize)]

@@ -38,6 +38,7 @@ mod manifests;
 mod names;
 mod open;
 mod pace;
+mod pages;
 mod probe;
 mod problem;
 mod referrers;

@@ -8,12 +8,10 @@ use modelkeep_core::{
 };
 use serde::Deserialize;
 
-use crate::{Error, Registry, http::Response};
+use crate::{Error, Registry, http::Response, pages::List};
 
 /// Tags that are asked for at once: ECR gives no more.
 const PAGE: u32 = 1000;
-/// Most bytes of a page.
-const PAGE_BYTES: u64 = 4 << 20;
 /// Most tags of a repository that are listed.
 const TAGS: usize = 200_000;
 /// What a manifest may be.
@@ -111,41 +109,22 @@ impl Registry {
             tags: Option<Vec<String>>,
         }
         let mut tags = BTreeSet::new();
-        let mut url = self.url(&format!("tags/list?n={PAGE}"));
-        loop {
-            let response = self.call(&self.request("GET", &url), &[])?;
-            let protocol = |reason: String| Error::Protocol {
-                host: self.host(),
-                request: format!("GET {}", url.path()),
-                reason,
-            };
-            let next = response.head.get("link").and_then(next_link);
-            let next = next.map(|next| url.join(next)).transpose()?;
-            let body = response.small_body(PAGE_BYTES)?;
-            let page: Page = serde_json::from_slice(&body)
-                .map_err(|error| protocol(format!("it is no list of tags: {error}")))?;
-            let before = tags.len();
-            // What is no tag was not made by anybody's client, and cannot be asked for.
-            tags.extend(
-                page.tags
-                    .into_iter()
-                    .flatten()
-                    .filter_map(|tag| tag.parse::<Tag>().ok()),
-            );
-            if tags.len() > TAGS {
-                return Err(protocol(format!("it has more than {TAGS} tags")));
-            }
-            match next {
-                None => return Ok(tags),
-                Some(_) if tags.len() == before => {
-                    return Err(protocol("it goes on with pages that hold nothing new".to_owned()));
-                }
-                Some(next) if next.origin != *self.origin() => {
-                    return Err(protocol("its next page lies at another host".to_owned()));
-                }
-                Some(next) => url = next,
-            }
-        }
+        let list = List {
+            what: "tags",
+            most: TAGS,
+        };
+        self.pages(
+            &list,
+            self.url(&format!("tags/list?n={PAGE}")),
+            |url| Ok(Some(self.call(&self.request("GET", url), &[])?)),
+            |page: Page| {
+                // What is no tag was not made by anybody's client, and cannot be asked for.
+                let found = page.tags.into_iter().flatten();
+                tags.extend(found.filter_map(|tag| tag.parse::<Tag>().ok()));
+                tags.len()
+            },
+        )?;
+        Ok(tags)
     }
 }
 
@@ -153,33 +132,4 @@ pub(crate) fn content_type(response: &Response) -> Option<String> {
     let value = response.head.get("content-type")?;
     let value = value.split(';').next().unwrap_or_default().trim();
     (!value.is_empty()).then(|| value.to_owned())
-}
-
-/// The address of the next page (RFC 8288): `<ADDRESS>; rel="next"`.
-pub(crate) fn next_link(link: &str) -> Option<&str> {
-    let (address, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-    let next = parameters.split(';').any(|parameter| {
-        let Some((name, value)) = parameter.split_once('=') else {
-            return false;
-        };
-        name.trim().eq_ignore_ascii_case("rel") && value.trim().trim_matches('"').eq_ignore_ascii_case("next")
-    });
-    next.then_some(address)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_next_page_is_found() {
-        assert_eq!(
-            next_link(r#"</v2/a/tags/list?n=2&last=b>; rel="next""#),
-            Some("/v2/a/tags/list?n=2&last=b")
-        );
-        assert_eq!(next_link("<x>;rel=next"), Some("x"));
-        for link in ["", "<x>", r#"<x>; rel="prev""#, "x; rel=next", "<x; rel=next"] {
-            assert_eq!(next_link(link), None, "{link}");
-        }
-    }
 }

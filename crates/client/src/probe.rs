@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use modelkeep_core::{Descriptor, Digest, Tag, content::Result, name::Target};
 use serde::Deserialize;
 
-use crate::{Error, Registry, names::next_link};
+use crate::{
+    Error, Registry,
+    pages::{PAGE_BYTES, next_link},
+};
 
-/// Most bytes of a page of tags.
-const PAGE_BYTES: u64 = 4 << 20;
 /// Refusals of something that the registry does not do, or not for us.
 const REFUSALS: [u16; 11] = [400, 401, 403, 404, 405, 406, 409, 412, 415, 422, 501];
 

@@ -9,10 +9,8 @@ use modelkeep_core::{
     media,
 };
 
-use crate::{Error, Registry, names::next_link};
+use crate::{Error, Registry, pages::List};
 
-/// Most bytes of a page.
-const PAGE_BYTES: u64 = 4 << 20;
 /// Most referrers of one manifest that are listed.
 const REFERRERS: usize = 10_000;
 /// What registries say that never heard of lists of referrers.
@@ -83,49 +81,37 @@ impl Registry {
         &self,
         subject: &Digest,
     ) -> std::result::Result<Option<Vec<Descriptor>>, Error> {
-        let mut url = self.url(&format!("referrers/{subject}"));
+        let list = List {
+            what: "referrers",
+            most: REFERRERS,
+        };
         let mut found: Vec<Descriptor> = Vec::new();
-        loop {
-            let mut request = self.request("GET", &url);
-            request.headers.push(("Accept", media::OCI_INDEX.to_owned()));
-            let response = self.call(&request, &NO_LISTS)?;
-            let kind = response.head.get("content-type").unwrap_or_default();
-            let is_index = kind.split(';').next().unwrap_or_default().trim() == media::OCI_INDEX;
-            // Registries that never heard of it answer with any page.
-            if response.head.status >= 300 || !is_index {
-                response.discard();
-                return Ok(None);
-            }
-            let protocol = |reason: String| Error::Protocol {
-                host: self.host(),
-                request: format!("GET {}", url.path()),
-                reason,
-            };
-            let next = response.head.get("link").and_then(next_link);
-            let next = next.map(|next| url.join(next)).transpose()?;
-            let body = response.small_body(PAGE_BYTES)?;
-            let page: Index = serde_json::from_slice(&body)
-                .map_err(|error| protocol(format!("it is no list of referrers: {error}")))?;
-            let before = found.len();
-            for referrer in page.manifests {
-                if !found.iter().any(|known| known.digest == referrer.digest) {
-                    found.push(referrer);
+        let has_list = self.pages(
+            &list,
+            self.url(&format!("referrers/{subject}")),
+            |url| {
+                let mut request = self.request("GET", url);
+                request.headers.push(("Accept", media::OCI_INDEX.to_owned()));
+                let response = self.call(&request, &NO_LISTS)?;
+                let kind = response.head.get("content-type").unwrap_or_default();
+                let is_index = kind.split(';').next().unwrap_or_default().trim() == media::OCI_INDEX;
+                // Registries that never heard of it answer with any page.
+                if response.head.status >= 300 || !is_index {
+                    response.discard();
+                    return Ok(None);
                 }
-            }
-            if found.len() > REFERRERS {
-                return Err(protocol(format!("it has more than {REFERRERS} referrers")));
-            }
-            match next {
-                None => return Ok(Some(found)),
-                Some(_) if found.len() == before => {
-                    return Err(protocol("it goes on with pages that hold nothing new".to_owned()));
+                Ok(Some(response))
+            },
+            |page: Index| {
+                for referrer in page.manifests {
+                    if !found.iter().any(|known| known.digest == referrer.digest) {
+                        found.push(referrer);
+                    }
                 }
-                Some(next) if next.origin != *self.origin() => {
-                    return Err(protocol("its next page lies at another host".to_owned()));
-                }
-                Some(next) => url = next,
-            }
-        }
+                found.len()
+            },
+        )?;
+        Ok(has_list.then_some(found))
     }
 
     /// The list under the fallback tag; an empty one where there is none.

@@ -96,10 +96,12 @@ impl Connection {
     }
 
     /// Answers requests until nothing is left of what has come, or, [`Reading::Waiting`], until none has for as long as
-    /// the limits say.
+    /// the limits say. What comes while the answers are given is left for the next time, or a client that never stops
+    /// asking would never let go.
     pub(crate) fn serve(&mut self, context: &Context<'_>, reading: Reading) -> Next {
+        let mut has_read = false;
         loop {
-            match self.next_request(context, reading) {
+            match self.next_request(context, reading, &mut has_read) {
                 Ok(true) => {}
                 Ok(false) => return Next::Peer,
                 Err(NoHead::Refused(refusal)) => {
@@ -138,7 +140,12 @@ impl Connection {
     }
 
     /// Whether there is a next request: its head, that is.
-    fn next_request(&mut self, context: &Context<'_>, reading: Reading) -> Result<bool, NoHead> {
+    fn next_request(
+        &mut self,
+        context: &Context<'_>,
+        reading: Reading,
+        has_read: &mut bool,
+    ) -> Result<bool, NoHead> {
         let limits = context.limits;
         if reading == Reading::Waiting {
             if !self.begun && context.phase.must_stop() {
@@ -152,9 +159,11 @@ impl Connection {
                 break length;
             }
             let received = match reading {
+                Reading::Now if *has_read && !self.inbound.wire().holds_back() => return Ok(false),
                 Reading::Now => self.inbound.fetch_now(limits.head_bytes),
                 Reading::Waiting => self.inbound.fetch(limits.head_bytes).map(Some),
             };
+            *has_read = true;
             match received {
                 Ok(None) => return Ok(false),
                 Ok(Some(0)) => return Err(NoHead::Silence),

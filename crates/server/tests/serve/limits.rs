@@ -2,7 +2,9 @@
 
 use crate::common::{PATIENCE, Running, hello};
 use modelkeep_server::http::{BodyFault, Limits, ReplyBody, Response, Status};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -143,6 +145,35 @@ fn who_reads_no_answers_keeps_nobody_waiting() {
             assert_eq!(client.receive().1.len(), 12 * 1024);
         }
     }
+}
+
+#[test]
+fn who_never_stops_asking_keeps_nobody_waiting() {
+    let server = Running::start(Limits::default(), hello);
+    let processors = std::thread::available_parallelism().unwrap().get();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..processors {
+            let mut client = server.connect();
+            let mut asking = client.reader.get_ref().try_clone().unwrap();
+            let over = &over;
+            scope.spawn(move || {
+                let requests = "GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(1000);
+                while !over.load(Relaxed) {
+                    asking.write_all(requests.as_bytes()).unwrap();
+                }
+                asking.shutdown(Shutdown::Write).unwrap();
+            });
+            scope.spawn(move || client.rest());
+        }
+        let mut clients: Vec<_> = (0..processors).map(|_| server.connect()).collect();
+        for _ in 0..20 {
+            for client in &mut clients {
+                assert_eq!(client.get("/").0, 200);
+            }
+        }
+        over.store(true, Relaxed);
+    });
 }
 
 #[test]

@@ -20,6 +20,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::mem;
 use std::net::{Shutdown as Direction, SocketAddr, TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -252,11 +253,12 @@ impl Pool {
         loop {
             if let Some(task) = shared.tasks.pop_front() {
                 drop(shared);
-                match task {
+                // The handler's panics are caught nearer; one in its observer must not take the thread along.
+                let _ = catch_unwind(AssertUnwindSafe(|| match task {
                     Task::Poll(poller) => self.poll(poller),
                     Task::Handshake(client) => self.handshake(*client),
                     Task::Serve(client) => self.serve(client),
-                }
+                }));
                 shared = self.lock();
                 continue;
             }
@@ -399,7 +401,7 @@ impl Shared {
     }
 }
 
-/// Says "later" without parked for the peer in any way.
+/// Says "later" without waiting for the peer in any way.
 fn turn_away(stream: &TcpStream) {
     const BODY: &str = "{\"errors\":[{\"code\":\"TOOMANYREQUESTS\",\
         \"message\":\"all connections are in use, try later\"}]}";
